@@ -1,0 +1,83 @@
+// Threads, progress and interruption, the same for every kernel.
+//
+// Threads are std::threads that live as long as one kernel call. There is no pool, so a process
+// that has run a kernel can fork and its child can run it again, and no second OpenMP runtime
+// meets the one that torch brings.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+
+namespace pyhybrid {
+
+/// The host's view of a running kernel: told of progress, asked whether to go on.
+class Monitor {
+ public:
+  virtual ~Monitor() = default;
+
+  /// Called often, always from the thread that called the kernel. `fraction` is the share of the
+  /// work that is done, 0 to 1. Returns false to stop the kernel, which then throws Stopped.
+  virtual bool poll(double fraction) = 0;
+};
+
+/// Thrown out of a kernel whose monitor said to stop. Outputs are then unspecified.
+class Stopped : public std::exception {
+ public:
+  const char* what() const noexcept override { return "stopped"; }
+};
+
+/// The number of threads that a kernel asked for `requested` uses.
+///
+/// 0 means OMP_NUM_THREADS if that is set, else the smaller of the CPUs that this process may run
+/// on and its cgroup's CPU quota, rounded up. Throws std::invalid_argument if negative.
+int resolve_threads(int requested);
+
+/// What the threads of one kernel call share: the progress made, and whether to stop.
+class Control {
+ public:
+  Control(Monitor* monitor, double total_work) : monitor_(monitor), total_(total_work) {}
+
+  /// Counts work as done; throws Stopped if the call is to end. The calling thread asks the
+  /// monitor.
+  void advance(double work, bool calling_thread);
+
+  /// Tells the monitor of the progress and asks it whether to go on; on the calling thread only.
+  void poll();
+
+  /// Whether the monitor has said to stop.
+  bool stopping() const { return stop_; }
+
+ private:
+  Monitor* monitor_;
+  double total_;
+  std::atomic<double> done_{0.0};
+  std::atomic<bool> stop_{false};
+};
+
+/// One thread's handle on the call, given to its worker.
+class Ticker {
+ public:
+  Ticker(Control& control, bool calling_thread) : control_(control), calling_(calling_thread) {}
+
+  /// Counts `work` as done, in the unit of the call's total, and throws Stopped if asked to stop.
+  /// To be called several times a second.
+  void advance(double work) { control_.advance(work, calling_); }
+
+ private:
+  Control& control_;
+  bool calling_;
+};
+
+/// Runs the blocks 0 .. blocks-1, each once, on up to `threads` threads (as resolve_threads says).
+///
+/// `make_worker` is called once on each thread; the worker that it returns owns that thread's
+/// scratch memory and is called with a block and the thread's ticker. Blocks are handed out in
+/// ascending order. If blocks throw, the exception of the lowest one leaves this function, whatever
+/// the number of threads.
+using Worker = std::function<void(std::int64_t block, Ticker& ticker)>;
+void for_each_block(std::int64_t blocks, double total_work, int threads, Monitor* monitor,
+                    const std::function<Worker()>& make_worker);
+
+}  // namespace pyhybrid

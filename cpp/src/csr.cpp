@@ -1,0 +1,102 @@
+#include "pyhybrid/csr.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "pyhybrid/error.hpp"
+
+namespace pyhybrid {
+namespace {
+
+std::int64_t length(const Indices& indices) {
+  return std::visit([](auto span) { return static_cast<std::int64_t>(span.size()); }, indices);
+}
+
+std::int64_t at(const Indices& indices, std::int64_t place) {
+  return std::visit([&](auto span) { return std::int64_t{span[static_cast<std::size_t>(place)]}; },
+                    indices);
+}
+
+template <class Index>
+void check_indptr(std::span<const Index> indptr, std::int64_t stored, const std::string& who,
+                  const std::string& what) {
+  if (indptr.front() != 0) {
+    throw bad_value(who, what + ".indptr[0]", indptr.front(), "0");
+  }
+  for (std::size_t row = 0; row + 1 < indptr.size(); ++row) {
+    if (indptr[row + 1] < indptr[row]) {
+      throw bad_value(who, concat(what, ".indptr[", row + 1, "]"), indptr[row + 1],
+                      concat("at least indptr[", row, "] = ", indptr[row]));
+    }
+  }
+  if (indptr.back() != stored) {
+    throw bad_value(who, concat(what, ".indptr[", indptr.size() - 1, "]"), indptr.back(),
+                    concat("the number of stored entries, ", stored));
+  }
+}
+
+template <class Index>
+void check_columns(std::span<const Index> indices, std::int64_t cols, const std::string& who,
+                   const std::string& what) {
+  const auto bad = std::find_if(indices.begin(), indices.end(),
+                                [cols](Index column) { return column < 0 || column >= cols; });
+  if (bad != indices.end()) {
+    throw bad_value(who, concat(what, ".indices[", bad - indices.begin(), "]"), *bad,
+                    concat("0 to ", cols - 1, " (", what, " has ", cols, " columns)"));
+  }
+}
+
+}  // namespace
+
+std::int64_t Csr::stored() const { return length(indices); }
+
+std::pair<std::int64_t, std::int64_t> Csr::extent(std::int64_t row) const {
+  return {at(indptr, row), at(indptr, row + 1)};
+}
+
+void Csr::copy_row(std::int64_t row, std::vector<std::int32_t>& columns) const {
+  const auto [first, last] = extent(row);
+  columns.clear();
+  std::visit(
+      [&, begin = first, end = last](auto span) {
+        for (std::int64_t place = begin; place < end; ++place) {
+          columns.push_back(static_cast<std::int32_t>(span[static_cast<std::size_t>(place)]));
+        }
+      },
+      indices);
+}
+
+void Csr::copy_row_sorted(std::int64_t row, std::vector<std::int32_t>& columns) const {
+  copy_row(row, columns);
+  if (!std::is_sorted(columns.begin(), columns.end())) std::sort(columns.begin(), columns.end());
+  columns.erase(std::unique(columns.begin(), columns.end()), columns.end());
+}
+
+void check(const Csr& matrix, const std::string& who, const std::string& what) {
+  if (matrix.rows < 0 || matrix.cols < 0 ||
+      matrix.cols > std::numeric_limits<std::int32_t>::max()) {
+    throw bad_value(who, what + "'s shape", concat("(", matrix.rows, ", ", matrix.cols, ")"),
+                    "rows and columns of 0 or more, and fewer than 2^31 columns");
+  }
+  if (length(matrix.indptr) != matrix.rows + 1) {
+    throw bad_value(who, what + ".indptr's length", length(matrix.indptr),
+                    concat("rows + 1 = ", matrix.rows + 1));
+  }
+  const std::int64_t stored = matrix.stored();
+  std::visit([&](auto indptr) { check_indptr(indptr, stored, who, what); }, matrix.indptr);
+  std::visit([&](auto indices) { check_columns(indices, matrix.cols, who, what); }, matrix.indices);
+  if (matrix.values.empty()) return;
+  if (static_cast<std::int64_t>(matrix.values.size()) != stored) {
+    throw bad_value(who, what + ".data's length", matrix.values.size(),
+                    concat("the number of stored entries, ", stored));
+  }
+  const auto bad = std::find_if(matrix.values.begin(), matrix.values.end(),
+                                [](float value) { return !std::isfinite(value); });
+  if (bad != matrix.values.end()) {
+    throw bad_value(who, concat(what, ".data[", bad - matrix.values.begin(), "]"), *bad,
+                    "a finite number");
+  }
+}
+
+}  // namespace pyhybrid

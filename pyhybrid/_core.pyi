@@ -1,0 +1,65 @@
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Progress = Callable[[float], object] | None
+
+class Csr:
+    def __init__(
+        self,
+        rows: int,
+        cols: int,
+        indptr: NDArray[np.int32] | NDArray[np.int64],
+        indices: NDArray[np.int32] | NDArray[np.int64],
+        values: NDArray[np.float32] | None = None,
+    ) -> None: ...
+
+def resolve_threads(threads: int) -> int: ...
+def gram(
+    x: Csr, out: NDArray[np.float32] | NDArray[np.float64], threads: int, progress: _Progress
+) -> None: ...
+def esler_weights(
+    matrix: NDArray[np.float32], l2: float, threads: int, progress: _Progress
+) -> None: ...
+def top_n(
+    histories: Csr,
+    weights: NDArray[np.float32],
+    n: int,
+    exclude: Csr | None,
+    among: NDArray[np.int32] | None,
+    threads: int,
+    progress: _Progress,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+def top_n_factors(
+    users: NDArray[np.float32],
+    items: NDArray[np.float32],
+    n: int,
+    exclude: Csr | None,
+    among: NDArray[np.int32] | None,
+    threads: int,
+    progress: _Progress,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+def top_n_scores(
+    scores: NDArray[np.float32],
+    n: int,
+    exclude: Csr | None,
+    among: NDArray[np.int32] | None,
+    threads: int,
+    progress: _Progress,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+def ranking_metrics(
+    items: NDArray[np.int32],
+    targets: Csr,
+    metrics: Sequence[str],
+    threads: int,
+    progress: _Progress,
+) -> NDArray[np.float64]: ...
+def score_metrics(
+    scores: NDArray[np.float32],
+    targets: Csr,
+    exclude: Csr | None,
+    metrics: Sequence[str],
+    threads: int,
+    progress: _Progress,
+) -> NDArray[np.float64]: ...

@@ -1,0 +1,201 @@
+"""What a split gives: interactions to train on, and held-out histories with their targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import coo_array
+
+from pyhybrid.data.ids import positions
+from pyhybrid.errors import describe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyhybrid.data.interactions import Interactions
+
+__all__ = ["HeldOut", "Split", "entry_rows", "hold_out", "pairs_in", "union"]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Hold what a model sees of some users and what it should then recommend to them.
+
+    Attributes:
+        histories: What a model scores from.
+        targets: What it should find: the same users in the same rows, on the same item axis.
+        exclude_seen: Whether what is in a history may be left out of the ranking. False where a
+            seen item may be the right answer (``leave_last(repeats="keep")``).
+
+    Raises:
+        ValueError: If the users or the items of the two differ, or if a target is in its user's
+            history although `exclude_seen` is True.
+
+    >>> from pyhybrid.data import Interactions
+    >>> seen = Interactions.from_columns([1, 2], [10, 11])
+    >>> HeldOut(seen, seen)
+    Traceback (most recent call last):
+    ...
+    ValueError: HeldOut: number of targets that are in histories is 2 (first: user 1, item 10); \
+expected 0
+    """
+
+    histories: Interactions
+    targets: Interactions
+    exclude_seen: bool = True
+
+    def __post_init__(self) -> None:
+        histories, targets = self.histories, self.targets
+        _require_same("HeldOut", "user_ids", histories.user_ids, targets.user_ids)
+        _require_same("HeldOut", "item_ids", histories.item_ids, targets.item_ids)
+        if self.exclude_seen:
+            _refuse_leak("HeldOut", "targets", targets, "histories", histories)
+
+    def __repr__(self) -> str:
+        return f"HeldOut({self.targets.matrix.nnz} targets of {self.targets.n_users} users)"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Hold train, test and perhaps validation, with no held-out pair in train.
+
+    All parts share one item axis, so that train may have items without an entry.
+
+    Attributes:
+        train: What models learn from.
+        test: Held-out histories and targets.
+        validation: The same for choosing hyper-parameters, or None.
+        cold_items: Ids of the items that were removed from training on purpose.
+
+    Raises:
+        ValueError: If train is empty, the item axes differ, a target is in train (unless its
+            part has `exclude_seen` False), or a cold item is unknown, in train or in a history.
+
+    >>> from pyhybrid.data import Interactions, splits
+    >>> data = Interactions.from_columns([1, 1, 1, 2], [10, 11, 12, 10], ordered=True)
+    >>> splits.leave_last(data)
+    Split(2 pairs of 2 users, test=HeldOut(1 targets of 1 users), \
+validation=HeldOut(1 targets of 1 users), 0 cold items)
+    """
+
+    train: Interactions
+    test: HeldOut
+    validation: HeldOut | None = None
+    cold_items: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if not self.train.matrix.nnz:
+            raise ValueError(describe("Split", "number of pairs in train", 0, "at least one"))
+        known = int(self.cold_columns().sum())
+        if known < len(self.cold_items):
+            what = "number of cold_items that are on the item axis"
+            raise ValueError(describe("Split", what, known, f"all {len(self.cold_items)}"))
+        self._refuse_cold("train", self.train)
+        for name, part in self.held_out.items():
+            _require_same("Split", "item_ids", self.train.item_ids, part.targets.item_ids)
+            if part.exclude_seen:
+                _refuse_leak("Split", f"{name} targets", part.targets, "train", self.train)
+            self._refuse_cold(f"{name} histories", part.histories)
+
+    @property
+    def held_out(self) -> dict[str, HeldOut]:
+        """Name the held-out parts there are: "test", then "validation"."""
+        parts = {"test": self.test, "validation": self.validation}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def cold_columns(self) -> NDArray[np.bool_]:
+        """Mark the cold items on the item axis: bool (items,)."""
+        return positions(self.train.item_ids, self.cold_items) >= 0
+
+    def _refuse_cold(self, name: str, part: Interactions) -> None:
+        entries = int(part.item_counts()[self.cold_columns()].sum())
+        if entries:
+            what = f"number of entries of cold items in {name}"
+            raise ValueError(describe("Split", what, entries, "0"))
+
+    def __repr__(self) -> str:
+        size = f"{self.train.matrix.nnz} pairs of {self.train.n_users} users"
+        held_out = ", ".join(f"{name}={part}" for name, part in self.held_out.items())
+        return f"Split({size}, {held_out}, {len(self.cold_items)} cold items)"
+
+
+def entry_rows(indptr: NDArray[Any]) -> NDArray[np.int64]:
+    """Give each entry between row bounds its row: int64 (entries,).
+
+    >>> entry_rows(np.array([0, 2, 2, 3]))
+    array([0, 0, 2])
+    """
+    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+
+
+def pairs_in(part: Interactions, whole: Interactions) -> NDArray[np.bool_]:
+    """Mark the pairs of `part` that are in `whole`, users matched by id: bool (pairs of part,).
+
+    Both are on one item axis.
+
+    >>> from pyhybrid.data import Interactions
+    >>> whole = Interactions.from_columns([1, 1, 2], [10, 11, 10])
+    >>> part = Interactions.from_columns([2, 2, 3], [10, 11, 10])
+    >>> pairs_in(part, whole)
+    array([ True, False, False])
+    """
+    if not whole.matrix.nnz:
+        return np.zeros(part.matrix.nnz, dtype=np.bool_)
+    users = positions(part.user_ids, whole.user_ids)  # -1 where unknown: a key below all others
+    wanted = _keys(users[entry_rows(part.matrix.indptr)], part)
+    known = _keys(entry_rows(whole.matrix.indptr), whole)  # ascending: the matrix is canonical
+    places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.equal(known[places], wanted)
+
+
+def hold_out(
+    who: str, histories: Interactions, targets: Interactions, *, exclude_seen: bool = True
+) -> HeldOut:
+    """Take the users that have a target; `who` splits, as errors name it.
+
+    Raises:
+        ValueError: If nobody has one.
+    """
+    rows = np.flatnonzero(np.diff(targets.matrix.indptr))
+    if not len(rows):
+        raise ValueError(describe(who, "number of users with a target", 0, "at least one"))
+    return HeldOut(histories.select_users(rows), targets.select_users(rows), exclude_seen)
+
+
+def union(targets: Interactions, more: Interactions) -> Interactions:
+    """Add to `targets` the pairs of the same users that it has not; the order of events is lost.
+
+    >>> from pyhybrid.data import Interactions
+    >>> both = Interactions.from_columns([1, 1], [10, 11])
+    >>> one = both.keep_pairs(np.array([False, True]))
+    >>> union(one, both).matrix.toarray().tolist()
+    [[1.0, 1.0]]
+    """
+    parts = targets, more.keep_pairs(~pairs_in(more, targets))
+    rows = np.concatenate([entry_rows(part.matrix.indptr) for part in parts])
+    columns = np.concatenate([part.matrix.indices for part in parts])
+    weights = np.concatenate([part.matrix.data for part in parts])
+    matrix = coo_array((weights, (rows, columns)), shape=targets.shape).tocsr()
+    return replace(targets, matrix=matrix, events=None)
+
+
+def _keys(rows: NDArray[np.int64], data: Interactions) -> NDArray[np.int64]:
+    return rows * data.n_items + data.matrix.indices
+
+
+def _require_same(who: str, axis: str, ids: NDArray[Any], others: NDArray[Any]) -> None:
+    if ids is not others and not np.array_equal(ids, others):
+        raise ValueError(describe(who, axis, "not the same in all parts", "one axis for all"))
+
+
+def _refuse_leak(
+    who: str, what: str, targets: Interactions, where: str, seen: Interactions
+) -> None:
+    leaks = np.flatnonzero(pairs_in(targets, seen))
+    if len(leaks):
+        user = targets.user_ids[entry_rows(targets.matrix.indptr)[leaks[0]]]
+        item = targets.item_ids[targets.matrix.indices[leaks[0]]]
+        found = f"{len(leaks)} (first: user {user}, item {item})"
+        raise ValueError(describe(who, f"number of {what} that are in {where}", found, "0"))

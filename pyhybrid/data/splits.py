@@ -1,0 +1,407 @@
+"""Ways to hold interactions out: by user, by order, by time, at random, by cold item.
+
+Each is determined by the data and the seed, works on all users at once and gives a `Split`.
+Users without a target are left out of the held-out parts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pyhybrid.data.held_out import HeldOut, Split, entry_rows, hold_out, pairs_in, union
+from pyhybrid.errors import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from pyhybrid.data.interactions import Events, Interactions
+
+__all__ = ["HeldOut", "Split", "by_time", "cold_items", "leave_last", "random", "split", "strong"]
+
+_ROUNDING = 1e-9  # so that 20 % of 5, 0.9999999999999998 in floating point, is 1
+
+
+def strong(
+    interactions: Interactions,
+    *,
+    validation: float = 0.1,
+    test: float = 0.1,
+    fold_in: float = 0.8,
+    min_user: int = 2,
+    seed: int = 0,
+) -> Split:
+    """Hold out whole users: train has no row of theirs (strong generalisation).
+
+    Of a held-out user's items a random share ``1 - fold_in``, rounded down but at least one,
+    are targets; the others are the history.
+
+    Args:
+        interactions: What to split.
+        validation: Share of the users with at least `min_user` items, or (an int) how many
+            users; 0 for no validation part.
+        test: The same for the test part, above 0.
+        fold_in: Share of a held-out user's items that make the history, between 0 and 1.
+        min_user: Users with fewer items stay in train; at least 2.
+        seed: The same seed gives the same split.
+
+    Raises:
+        ValueError: If a number is out of its range or no user is left to train on.
+
+    >>> from pyhybrid.data import synthetic
+    >>> interactions, _ = synthetic.topics(users=100, items=50, events_per_user=10.0)
+    >>> parts = strong(interactions, test=0.2, validation=10)
+    >>> parts.train.n_users, parts.test.targets.n_users, parts.validation.targets.n_users
+    (70, 20, 10)
+    """
+    _check_share("strong", "fold_in", fold_in)
+    _check_at_least("strong", "min_user", min_user, 2)
+    rng = np.random.default_rng(seed)
+    users = rng.permutation(np.flatnonzero(np.diff(interactions.matrix.indptr) >= min_user))
+    n_test = _number("strong", "test", test, len(users))
+    n_validation = _number("strong", "validation", validation, len(users)) if validation else 0
+    limit = min(len(users), interactions.n_users - 1)
+    if n_test + n_validation > limit:
+        raise ValueError(
+            describe("strong", "test + validation", n_test + n_validation, f"at most {limit} users")
+        )
+
+    def fold(rows: NDArray[np.int64]) -> HeldOut:
+        part = interactions.select_users(np.sort(rows))
+        indptr = part.matrix.indptr
+        sizes = _held_out_sizes(np.diff(indptr), 1 - fold_in)
+        is_target = _random_places(indptr, rng) < sizes[entry_rows(indptr)]
+        return hold_out("strong", part.keep_pairs(~is_target), part.keep_pairs(is_target))
+
+    in_train = np.ones(interactions.n_users, dtype=np.bool_)
+    in_train[users[: n_test + n_validation]] = False
+    return Split(
+        interactions.select_users(in_train),
+        fold(users[:n_test]),
+        fold(users[n_test : n_test + n_validation]) if n_validation else None,
+    )
+
+
+def leave_last(
+    interactions: Interactions,
+    *,
+    validation: bool = True,
+    repeats: Literal["drop", "keep"] = "drop",
+    min_user: int = 3,
+) -> Split:
+    """Hold out each user's last event for test and the last but one for validation.
+
+    A test history is all that came before, the validation target included; a validation history
+    is the user's part of train.
+
+    Args:
+        interactions: What to split; needs events.
+        validation: Whether to hold out the last but one too.
+        repeats: "drop" keeps a user's first event of an item alone, so that every target is new
+            to its user. "keep" keeps all events; a target may then be a seen item, and
+            `HeldOut.exclude_seen` is False.
+        min_user: Users with fewer events (after "drop") are wholly in train; at least 2, with
+            validation 3.
+
+    Raises:
+        ValueError: If there are no events, a parameter is out of its range, or no user has
+            `min_user` events.
+
+    >>> from pyhybrid.data import Interactions
+    >>> data = Interactions.from_columns([1, 1, 1, 1], [10, 11, 12, 10], ordered=True)
+    >>> dropped, kept = leave_last(data), leave_last(data, repeats="keep")
+    >>> dropped.test.targets.item_ids[dropped.test.targets.matrix.indices]
+    array([12])
+    >>> kept.test.targets.item_ids[kept.test.targets.matrix.indices]
+    array([10])
+    """
+    if repeats not in ("drop", "keep"):
+        raise ValueError(describe("leave_last", "repeats", repr(repeats), "'drop' or 'keep'"))
+    _check_at_least("leave_last", "min_user", min_user, 3 if validation else 2)
+    events = _events("leave_last", interactions)
+    if repeats == "drop" and len(events.items) > interactions.matrix.nnz:
+        interactions = interactions.keep_events(_first_events(interactions))
+        events = _events("leave_last", interactions)
+    users = entry_rows(events.indptr)
+    after = events.indptr[1:][users] - np.arange(1, len(users) + 1)  # 0 for a user's last event
+    after[np.diff(events.indptr)[users] < min_user] = len(users)  # never held out
+
+    def held_out(place: int) -> HeldOut:
+        histories = interactions.keep_events(after > place)
+        targets = interactions.keep_events(after == place)
+        return hold_out("leave_last", histories, targets, exclude_seen=repeats == "drop")
+
+    train = interactions.keep_events(after > (1 if validation else 0))
+    return Split(train, held_out(0), held_out(1) if validation else None)
+
+
+def by_time(
+    interactions: Interactions,
+    *,
+    test: float = 0.1,
+    validation: float = 0.1,
+    test_from: float | None = None,
+    validation_from: float | None = None,
+) -> Split:
+    """Hold out the latest events: train has nothing from the held-out time on.
+
+    A user's targets are the items of the events in the part's time that the user had not come
+    across before it; the history is all of the user's earlier events, and may be empty.
+
+    Args:
+        interactions: What to split; needs events with times.
+        test: Share of all events, the latest, that are test. A boundary does not part events of
+            the same time, so a part may come out larger than its share.
+        validation: Share of all events, the latest before test, that are validation; 0 for none.
+        test_from: The first time of test, in the unit of the times (microseconds for Arrow
+            timestamps); takes the place of both shares.
+        validation_from: The first time of validation, with `test_from`; None for none.
+
+    Raises:
+        ValueError: If there are no times, a boundary is out of its range, or a part is empty.
+
+    >>> from pyhybrid.data import Interactions
+    >>> data = Interactions.from_columns([1, 1, 2, 1], [10, 11, 10, 10], times=[1, 5, 6, 7])
+    >>> by_time(data, test_from=5)
+    Split(1 pairs of 2 users, test=HeldOut(2 targets of 2 users), 0 cold items)
+    """
+    times = _events("by_time", interactions).times
+    if times is None:
+        missing = describe("by_time", "times", "missing", "events with times", "read with time=")
+        raise ValueError(missing)
+    if test_from is None:
+        if validation_from is not None:
+            expected = "None without test_from"
+            raise ValueError(describe("by_time", "validation_from", validation_from, expected))
+        _check_share("by_time", "test", test)
+        test_from = _latest(times, test)
+        if validation:
+            _check_share("by_time", "test + validation", test + validation)
+            validation_from = _latest(times, test + validation)
+    if validation_from is not None and not validation_from < test_from:
+        expected = f"a time before test_from, which is {test_from}"
+        raise ValueError(describe("by_time", "validation_from", validation_from, expected))
+
+    def window(is_target: NDArray[np.bool_], start: float) -> HeldOut:
+        histories = interactions.keep_events(times < start)
+        future = interactions.keep_events(is_target)
+        return hold_out("by_time", histories, future.keep_pairs(~pairs_in(future, histories)))
+
+    if validation_from is None:
+        train = interactions.keep_events(times < test_from)
+        return Split(train, window(times >= test_from, test_from))
+    return Split(
+        interactions.keep_events(times < validation_from),
+        window(times >= test_from, test_from),
+        window((times >= validation_from) & (times < test_from), validation_from),
+    )
+
+
+def random(
+    interactions: Interactions,
+    *,
+    test: float = 0.2,
+    validation: float = 0.0,
+    per_user: bool = True,
+    seed: int = 0,
+) -> Split:
+    """Hold out random pairs; the histories of both held-out parts are the users' train pairs.
+
+    Args:
+        interactions: What to split.
+        test: Share of the pairs that are test targets.
+        validation: Share of the pairs that are validation targets; 0 for none.
+        per_user: Hold out the share of every user's pairs, rounded down but at least one where
+            the user has two; a user keeps at least one pair in train, and a user's only held-out
+            pair is a test target. False: hold out the share of all pairs, whosever they are, so
+            that a history may be empty.
+        seed: The same seed gives the same split.
+
+    Raises:
+        ValueError: If a share is out of its range or a part is empty.
+
+    >>> from pyhybrid.data import Interactions
+    >>> data = Interactions.from_columns([1] * 10 + [2], [*range(10), 3])
+    >>> random(data, test=0.2, validation=0.1)
+    Split(8 pairs of 2 users, test=HeldOut(2 targets of 1 users), \
+validation=HeldOut(1 targets of 1 users), 0 cold items)
+    """
+    _check_share("random", "test", test)
+    if validation:
+        _check_share("random", "validation", validation)
+    _check_share("random", "test + validation", test + validation)
+    indptr = interactions.matrix.indptr
+    bounds = indptr if per_user else indptr[[0, -1]]
+    sizes = _held_out_sizes(np.diff(bounds), test + validation)
+    n_validation = np.floor(sizes * (validation / (test + validation)) + _ROUNDING)
+    rows, places = entry_rows(bounds), _random_places(bounds, np.random.default_rng(seed))
+    is_train, is_validation = places >= sizes[rows], places < n_validation[rows]
+    train = interactions.keep_pairs(is_train)
+
+    def held_out(is_target: NDArray[np.bool_]) -> HeldOut:
+        return hold_out("random", train, interactions.keep_pairs(is_target))
+
+    return Split(
+        train,
+        held_out(~is_train & ~is_validation),
+        held_out(is_validation) if validation else None,
+    )
+
+
+def cold_items(
+    data: Interactions | Split, *, share: float = 0.2, min_count: int = 1, seed: int = 0
+) -> Split:
+    """Remove a random share of the items from training altogether.
+
+    On interactions, the users of cold items are the test part: their warm items the history,
+    their cold items the targets. On a split, the cold items leave train and all histories, and
+    whatever a held-out user has of them, in the history or as a target, becomes a target.
+
+    Args:
+        data: Interactions, or what another way of splitting gave.
+        share: Share of the items with at least `min_count` users in train (or in the
+            interactions), rounded down but at least one.
+        min_count: At least 1.
+        seed: The same seed gives the same items.
+
+    Raises:
+        ValueError: If a number is out of its range or nothing is left to train on.
+
+    >>> from pyhybrid.data import Interactions
+    >>> data = Interactions.from_columns([1, 1, 2, 2], [10, 11, 10, 12])
+    >>> parts = cold_items(data, share=0.4)
+    >>> len(parts.cold_items), parts.train.item_counts()[parts.cold_columns()]
+    (1, array([0]))
+    """
+    _check_share("cold_items", "share", share)
+    _check_at_least("cold_items", "min_count", min_count, 1)
+    whole = data.train if isinstance(data, Split) else data
+    candidates = np.flatnonzero(whole.item_counts() >= min_count)
+    if not len(candidates):
+        what = f"number of items with at least {min_count} users"
+        raise ValueError(describe("cold_items", what, 0, "at least one", "lower min_count="))
+    number = _number("cold_items", "share", share, len(candidates))
+    cold = np.zeros(whole.n_items, dtype=np.bool_)
+    cold[np.random.default_rng(seed).permutation(candidates)[:number]] = True
+
+    def warm(part: Interactions) -> Interactions:
+        return part.keep_pairs(~cold[part.matrix.indices])
+
+    def remove(part: HeldOut) -> HeldOut:
+        now_targets = part.histories.keep_pairs(cold[part.histories.matrix.indices])
+        targets = union(part.targets, now_targets)
+        return HeldOut(warm(part.histories), targets, part.exclude_seen)
+
+    if isinstance(data, Split):
+        parts = {name: remove(part) for name, part in data.held_out.items()}
+        cold |= data.cold_columns()
+    else:
+        targets = data.keep_pairs(cold[data.matrix.indices])
+        parts = {"test": hold_out("cold_items", warm(data), targets)}
+    return Split(warm(whole), **parts, cold_items=whole.item_ids[cold])
+
+
+_WAYS: dict[str, Callable[..., Split]] = {
+    "strong": strong,
+    "leave-last": leave_last,
+    "time": by_time,
+    "random": random,
+    "cold": cold_items,
+}
+_SEEDED = ("strong", "random", "cold")
+
+
+def split(
+    interactions: Interactions,
+    by: Literal["strong", "leave-last", "time", "random", "cold"] = "strong",
+    *,
+    cold: float = 0.0,
+    seed: int = 0,
+    **options: Any,
+) -> Split:
+    """Split interactions the way that `by` names, and remove a share of cold items from it.
+
+    Args:
+        interactions: What to split.
+        by: "strong", "leave-last", "time", "random" or "cold".
+        cold: Share of the items to remove from training as `cold_items` does; 0 for none.
+        seed: The same seed gives the same split.
+        options: What `strong`, `leave_last`, `by_time`, `random` or `cold_items` takes.
+
+    Raises:
+        ValueError: If `by` is no way to split, or what that way raises.
+
+    >>> from pyhybrid.data import synthetic
+    >>> interactions, _ = synthetic.topics(users=100, items=50)
+    >>> len(split(interactions, "leave-last", cold=0.1).cold_items)
+    5
+    """
+    if by not in _WAYS:
+        raise ValueError(describe("split", "by", repr(by), f"one of {', '.join(_WAYS)}"))
+    if by in _SEEDED:
+        options["seed"] = seed
+    if by == "cold" and cold:
+        options["share"] = cold
+    parts = _WAYS[by](interactions, **options)
+    return cold_items(parts, share=cold, seed=seed) if cold and by != "cold" else parts
+
+
+def _events(who: str, interactions: Interactions) -> Events:
+    if interactions.events is None:
+        way_out = "read with time= or ordered=True"
+        raise ValueError(describe(who, "the events' order", "unknown", "events", way_out))
+    return interactions.events
+
+
+def _first_events(interactions: Interactions) -> NDArray[np.bool_]:
+    """Mark each user's first event of each item."""
+    pairs = interactions.event_pairs()
+    first = np.empty(interactions.matrix.nnz, dtype=np.int64)
+    first[pairs[::-1]] = np.arange(len(pairs))[::-1]  # of a pair's events the last written stays
+    is_first = np.zeros(len(pairs), dtype=np.bool_)
+    is_first[first] = True
+    return is_first
+
+
+def _latest(times: NDArray[Any], share: float) -> Any:
+    """Return the time from which on `share` of all events are, at least one."""
+    rank = len(times) - _number("by_time", "test", share, len(times))
+    return np.partition(times, rank)[rank].item()
+
+
+def _held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+    """Take a share of each size, rounded down: at least 1 and all but 1 at most, of 1 none."""
+    held_out = np.floor(sizes * share + _ROUNDING).astype(np.int64)
+    return np.minimum(np.maximum(held_out, 1), sizes - 1)
+
+
+def _random_places(indptr: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Shuffle the numbers 0, 1, ... over each row's entries: int64 (entries,)."""
+    rows = entry_rows(indptr)
+    # One sort for all rows: by row, then by 32 random bits; stable, so that the order of two
+    # equal keys depends on nothing else.
+    order = np.argsort((rows << 32) | rng.integers(1 << 32, size=len(rows)), kind="stable")
+    places = np.empty_like(rows)
+    places[order] = np.arange(len(rows)) - indptr[rows]
+    return places
+
+
+def _number(who: str, what: str, share: float, of: int) -> int:
+    """Turn a share of `of` into a number, rounded down but at least 1; an int is a number."""
+    if isinstance(share, (int, np.integer)) and not isinstance(share, bool) and share >= 1:
+        return int(share)
+    _check_share(who, what, share)
+    return max(1, int(share * of + _ROUNDING))
+
+
+def _check_share(who: str, what: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ValueError(describe(who, what, value, "a share between 0 and 1"))
+
+
+def _check_at_least(who: str, what: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(describe(who, what, value, f"at least {least}"))

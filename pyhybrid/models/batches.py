@@ -1,0 +1,149 @@
+"""Recommendations for many users, in Parquet parts that a restarted job goes on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyhybrid.data.tables import write_parquet, write_text
+from pyhybrid.errors import describe
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.models.base import Recommender
+
+__all__ = ["parts_of", "write_parts"]
+
+_JOB = "job.json"
+
+
+def parts_of(
+    histories: Interactions, rows: int, report: Callable[[float], object] | None = None
+) -> Iterator[Interactions]:
+    """Cut histories into parts of `rows` users, in order.
+
+    >>> from pyhybrid.data import Interactions
+    >>> seen = Interactions.from_columns([1, 2, 3], [5, 5, 6])
+    >>> [part.n_users for part in parts_of(seen, 2)]
+    [2, 1]
+    """
+    for first in range(0, histories.n_users, rows):
+        last = min(first + rows, histories.n_users)
+        yield histories.select_users(np.arange(first, last))
+        if report is not None:
+            report(last / histories.n_users)
+
+
+def write_parts(
+    model: Recommender,
+    parts: Iterable[Interactions],
+    out: str | os.PathLike[str],
+    n: int,
+    *,
+    exclude_seen: bool = True,
+    among: NDArray[np.integer[Any]] | None = None,
+    deny: ArrayLike | None = None,
+    threads: int = 0,
+) -> list[Path]:
+    """Write ``part-00000.parquet`` and so on to the folder `out`, one for each part.
+
+    Each part is written beside its target and renamed, so that what exists is whole. A restarted
+    job skips the parts that exist, after checking that they come from the same model, options and
+    histories. Memory: one part.
+
+    Args:
+        model: A fitted model.
+        parts: The histories, part by part.
+        out: A new or empty folder, or one where the same job was interrupted.
+        n: Items a user.
+        exclude_seen: As `Recommender.recommend` has it.
+        among: As `Recommender.recommend` has it, for all rows alike.
+        deny: As `Recommender.recommend` has it.
+        threads: 0 for all that this process may use.
+
+    Raises:
+        ValueError: If `out` holds parts of another job.
+        FileExistsError: If `out` holds something else.
+    """
+    among = None if among is None else np.asarray(among)
+    if among is not None and among.ndim != 1:
+        expected = "1, allowed items for all rows"
+        what = "among's number of dimensions"
+        raise ValueError(describe("recommend_batches", what, among.ndim, expected))
+    folder = Path(out)
+    job = {
+        "model": _digest(type(model).__name__, model.params, model.item_ids, model.item_counts),
+        "n": n,
+        "exclude_seen": exclude_seen,
+        "among": None if among is None else _digest(among),
+        "deny": None if deny is None else _digest(np.asarray(deny)),
+    }
+    _claim(folder, job)
+    paths = []
+    for number, histories in enumerate(parts):
+        path = folder / f"part-{number:05d}.parquet"
+        made_from = _digest(histories.user_ids, histories.matrix.indptr, histories.matrix.indices)
+        if path.exists():
+            _require_same_histories(path, made_from)
+        else:
+            ranking = model.recommend(
+                histories, n, exclude_seen=exclude_seen, among=among, deny=deny, threads=threads
+            )
+            table = ranking.to_arrow()
+            write_parquet(table.replace_schema_metadata({"histories": made_from}), path)
+        paths.append(path)
+    surplus = sorted(set(folder.glob("part-*.parquet")) - set(paths))
+    if surplus:
+        expected = "no part beyond those of these histories"
+        raise ValueError(describe("recommend", str(surplus[0]), "left over", expected, _ANEW))
+    return paths
+
+
+_ANEW = "choose another folder, or empty this one"
+
+
+def _claim(folder: Path, job: dict[str, Any]) -> None:
+    """Make the folder this job's, or find that it is already."""
+    path = folder / _JOB
+    if not path.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            expected = "a new or empty folder"
+            raise FileExistsError(describe("recommend", str(folder), "in use", expected, _ANEW))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text([json.dumps(job, indent=2)], path)
+        return
+    there = json.loads(path.read_text())
+    for key, value in job.items():
+        if there.get(key) != value:
+            what = f"{key} of the job in {folder}"
+            raise ValueError(describe("recommend", what, there.get(key), str(value), _ANEW))
+
+
+def _require_same_histories(path: Path, made_from: str) -> None:
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(path).metadata or {}
+    if metadata.get(b"histories") != made_from.encode():
+        expected = "made from these histories"
+        raise ValueError(describe("recommend", str(path), "made from others", expected, _ANEW))
+
+
+def _digest(*values: Any) -> str:
+    """Return a short fingerprint of arrays and of what JSON can hold."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in values:
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            digest.update(str(value.dtype).encode() + np.ascontiguousarray(value).tobytes())
+        else:
+            plain = value.tolist() if isinstance(value, np.ndarray) else value
+            digest.update(json.dumps(plain).encode())
+    return digest.hexdigest()

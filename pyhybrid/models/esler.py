@@ -1,0 +1,279 @@
+"""ESLER, the literature's EASE^R: a linear item-to-item model in closed form.
+
+H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019. With X the users x items
+matrix of behaviour, minimise ||X - X B||^2 + l2 ||B||^2 over B with a zero diagonal (eq. 1-2):
+
+    P = (X^T X + l2 I)^-1,    B_ij = -P_ij / P_jj  (i != j),    B_jj = 0    (eq. 8)
+
+and score a history x by x B. A user has no parameters, so that users unknown from training are
+scored like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from pyhybrid import kernels
+from pyhybrid.checks import count, positive
+from pyhybrid.data.ids import positions
+from pyhybrid.errors import describe
+from pyhybrid.memory import require_memory
+from pyhybrid.models.base import Recommender
+from pyhybrid.progress import progress_bar
+from pyhybrid.ranking import Ranking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.kernels import CSR, TopN
+    from pyhybrid.progress import Progress
+
+__all__ = ["ESLER", "Explanation"]
+
+
+class ESLER(Recommender):
+    """Score an item by a learned weighted sum of the items in the history.
+
+    Memory: one items x items float32 matrix (1.6 GB at 20,000 items, 6.7 GB at 41,000), over the
+    items with at least `min_count` training users; two with `keep_gram`. Time: items^3
+    floating-point operations, whatever the number of users.
+
+    Args:
+        l2: The regularisation, in interactions. Published optima lie between 50 and 1000; tune it
+            on a logarithmic grid. The optimum is flat: a factor of 2 costs little.
+        min_count: Items with fewer training users are not learned and never recommended.
+        keep_gram: Keep the Gram matrix beside the weights, and save it, so that `partial_fit` can
+            add users later. Needs ``min_count=1``.
+
+    Attributes:
+        weights: float32 (rankable, rankable), B on the items that `rankable` lists.
+
+    >>> from scipy.sparse import csr_array
+    >>> x = csr_array(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]], dtype=np.float32))
+    >>> model = ESLER(l2=1.0).fit(x)
+    >>> history = csr_array(np.array([[1, 0, 0, 0]], dtype=np.float32))
+    >>> model.recommend(history, n=2).items
+    array([[1, 2]], dtype=int32)
+    """
+
+    weights: NDArray[np.float32]
+
+    def __init__(self, *, l2: float = 500.0, min_count: int = 1, keep_gram: bool = False) -> None:
+        self.l2 = positive("ESLER", "l2", l2)
+        self.min_count = count("ESLER", "min_count", min_count)
+        self.keep_gram = bool(keep_gram)
+        if self.keep_gram and self.min_count > 1:
+            # partial_fit could not tell what the items left out so far have to add.
+            raise ValueError(describe("ESLER", "min_count", min_count, "1 with keep_gram=True"))
+        self._gram: NDArray[np.float32] | None = None
+        self._user_ids: NDArray[Any] | None = None
+
+    def partial_fit(
+        self,
+        interactions: Interactions | CSR,
+        *,
+        threads: int = 0,
+        progress: Progress = False,
+    ) -> Self:
+        """Add whole new users to what was learned, and solve again.
+
+        Equal to a `fit` on all users at once, for 0/1 data bit for bit in the Gram matrix. The
+        item axis stays; items on it that had no training user so far may get some.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            ValueError: Without ``keep_gram=True``, if a user was fitted on before, or if an item
+                is not on the model's axis.
+        """
+        shard = self._histories("partial_fit", interactions)
+        if self._gram is None or self._user_ids is None:
+            way_out = "fit with ESLER(keep_gram=True), which keeps a second items x items array"
+            raise ValueError(describe("partial_fit", "keep_gram", self.keep_gram, "True", way_out))
+        self._refuse_known_users(shard.user_ids, self._user_ids)
+        item_counts = self.item_counts + shard.item_counts()
+        rankable = np.flatnonzero(item_counts >= self.min_count)
+        self._require_memory(len(rankable))
+        with progress_bar("fitting ESLER", progress) as report:
+            shard_view = shard.with_items(self.item_ids[rankable], unknown="drop")
+            gram = kernels.gram(shard_view.matrix, threads=threads)
+            if len(rankable) == len(self.rankable):
+                gram += self._gram
+            else:
+                known = np.searchsorted(rankable, self.rankable)
+                gram[np.ix_(known, known)] += self._gram
+            weights = kernels.esler_weights(gram, self.l2, threads=threads, progress=report)
+        # From here on nothing fails: an interrupted partial_fit leaves the model as it was.
+        self._set_axis(self.item_ids, item_counts)
+        self.weights, self._gram = weights, gram
+        self._user_ids = np.concatenate([self._user_ids, shard.user_ids])
+        return self
+
+    def similar_items(self, items: NDArray[np.int32], n: int = 10) -> Ranking:
+        """Rank the items that each given item speaks for most: the largest weights of its row.
+
+        Args:
+            items: Positions on the item axis, (rows,).
+            n: Items a row.
+
+        Returns:
+            A ranking whose rows are named by the given items' ids.
+        """
+        self._require_fitted("similar_items")
+        items = np.asarray(items)
+        places = np.minimum(np.searchsorted(self.rankable, items), len(self.rankable) - 1)
+        unknown = np.flatnonzero(self.rankable[places] != items)
+        if len(unknown):
+            value = f"{items[unknown[0]]}, which the model has no weights for"
+            raise ValueError(describe("similar_items", "item", value, "one of model.rankable"))
+        itself = _one_entry_rows(places, len(self.rankable))
+        found, scores = kernels.top_n(itself, self.weights, n, exclude=itself)
+        no_fallback = np.zeros(len(items), dtype=np.bool_)
+        ranked = self._axis_items(found)
+        return Ranking(ranked, scores, self.item_ids[items], self.item_ids, no_fallback)
+
+    def explain(self, histories: Interactions | CSR, ranking: Ranking, n: int = 5) -> Explanation:
+        """Tell which history items carried each recommendation, and by how much.
+
+        An item's score is the sum over the history of weight x B[history item, item]; the n
+        largest terms are returned, of either sign, largest first.
+
+        Args:
+            histories: What `ranking` was made from, row by row.
+            ranking: What `recommend` returned.
+            n: History items a recommendation.
+
+        Returns:
+            The history items and their contributions.
+        """
+        seen = self._histories("explain", histories)
+        n = count("explain", "n", n)
+        if len(ranking) != seen.n_users:
+            expected = f"one for each history, {seen.n_users}"
+            raise ValueError(describe("explain", "number of ranked rows", len(ranking), expected))
+        matrix = self._model_view(seen).matrix
+        shape = (*ranking.items.shape, n)
+        carriers = np.full(shape, -1, dtype=np.int32)
+        contributions = np.zeros(shape, dtype=np.float32)
+        for row in np.flatnonzero(~ranking.fallback):
+            entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
+            history = matrix.indices[entries]
+            ranked = ranking.items[row][ranking.items[row] >= 0]
+            places = np.searchsorted(self.rankable, ranked)
+            terms = matrix.data[entries, None] * self.weights[np.ix_(history, places)]
+            best = np.argsort(-terms, axis=0, kind="stable")[:n].T  # (ranked, at most n)
+            carriers[row, : len(ranked), : best.shape[1]] = self.rankable[history[best]]
+            contributions[row, : len(ranked), : best.shape[1]] = np.take_along_axis(
+                terms.T, best, axis=1
+            )
+        return Explanation(ranking, carriers, contributions)
+
+    @property
+    def _least_count(self) -> int:
+        return self.min_count
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        threads: int,
+        report: Callable[[float], object] | None,
+    ) -> None:
+        del catalog
+        self._gram = self._user_ids = None
+        self.__dict__.pop("weights", None)  # an earlier fit's memory, before the new one's
+        self._require_memory(interactions.n_items)
+        gram = kernels.gram(interactions.matrix, threads=threads)
+        if self.keep_gram:
+            self._gram, self._user_ids = gram, interactions.user_ids
+        self.weights = kernels.esler_weights(
+            gram, self.l2, overwrite=not self.keep_gram, threads=threads, progress=report
+        )
+
+    def _require_memory(self, items: int) -> None:
+        matrices = 2 if self.keep_gram else 1
+        purpose = "the Gram matrix and the weights" if self.keep_gram else "the Gram matrix"
+        way_out = "use fewer items (min_count=) or a larger machine"
+        require_memory("ESLER", f"{items} items", matrices * items**2 * 4, purpose, way_out)
+
+    @staticmethod
+    def _refuse_known_users(new: NDArray[Any], known: NDArray[Any]) -> None:
+        twice = np.flatnonzero(positions(new, known) >= 0)
+        if len(twice):
+            value = f"{len(twice)} (first: {new[twice[0]]!r})"
+            way_out = "partial_fit adds whole new users; fit again to change known ones"
+            raise ValueError(
+                describe("partial_fit", "number of users fitted before", value, "0", way_out)
+            )
+
+    def _score(self, histories: Interactions) -> NDArray[np.float32]:
+        return np.asarray(histories.matrix @ self.weights, dtype=np.float32)
+
+    def _rank(
+        self,
+        histories: Interactions,
+        n: int,
+        exclude: csr_array[np.float32] | None,
+        among: NDArray[np.int32] | None,
+        threads: int,
+    ) -> TopN:
+        return kernels.top_n(
+            histories.matrix, self.weights, n, exclude=exclude, among=among, threads=threads
+        )
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays: dict[str, NDArray[Any]] = {"weights": self.weights}
+        if self._gram is not None and self._user_ids is not None:
+            arrays |= {"gram": self._gram, "user_ids": self._user_ids}
+        return arrays
+
+    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.weights = arrays["weights"]
+        self._gram = arrays.get("gram")
+        self._user_ids = arrays.get("user_ids")
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Hold the history items behind recommendations.
+
+    Attributes:
+        ranking: What is explained.
+        items: int32 (rows, ranked, n), positions on the item axis, largest contribution first;
+            -1 where there are fewer.
+        contributions: float32 (rows, ranked, n), the parts of the score.
+    """
+
+    ranking: Ranking
+    items: NDArray[np.int32]
+    contributions: NDArray[np.float32]
+
+    def to_arrow(self) -> pa.Table:
+        """Return user_id, item_id, history_item_id, contribution: one row a history item."""
+        import pyarrow as pa
+
+        row, rank, place = np.nonzero(self.items >= 0)
+        item_ids = pa.array(self.ranking.item_ids)
+        return pa.table(
+            {
+                "user_id": pa.array(self.ranking.row_ids).take(pa.array(row)),
+                "item_id": item_ids.take(pa.array(self.ranking.items[row, rank])),
+                "history_item_id": item_ids.take(pa.array(self.items[row, rank, place])),
+                "contribution": pa.array(self.contributions[row, rank, place]),
+            }
+        )
+
+
+def _one_entry_rows(columns: NDArray[Any], n_columns: int) -> csr_array[np.float32]:
+    from scipy.sparse import csr_array
+
+    ones = np.ones(len(columns), dtype=np.float32)
+    return csr_array((ones, columns, np.arange(len(columns) + 1)), shape=(len(columns), n_columns))

@@ -1,0 +1,45 @@
+"""Progress bars for long work."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Progress: TypeAlias = bool | Callable[[float], object]
+
+__all__ = ["progress_bar"]
+
+
+@contextmanager
+def progress_bar(
+    description: str, progress: Progress = True
+) -> Iterator[Callable[[float], object] | None]:
+    """Give what reports progress: a bar on stderr, the caller's own callable, or None.
+
+    Args:
+        description: What the bar says is going on.
+        progress: True for a bar (shown on a terminal only), False for none, or a callable that is
+            handed the share done, 0.0 to 1.0.
+
+    >>> with progress_bar("solving", False) as report:
+    ...     report is None
+    True
+    """
+    if callable(progress):
+        yield progress
+    elif not progress:
+        yield None
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), Remaining())
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+            task = bars.add_task(description, total=1.0)
+            yield lambda share: bars.update(task, completed=share)
+            bars.update(task, completed=1.0)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "esler_weights",
     "gram",
+    "largest_cutoff",
     "ranking_metrics",
     "score_metrics",
     "top_n",
@@ -349,6 +350,21 @@ def ranking_metrics(
     names = _names("ranking_metrics", metrics)
     values = _core.ranking_metrics(items, held, names, threads, progress)
     return dict(zip(names, values, strict=True))
+
+
+def largest_cutoff(metrics: Sequence[str]) -> int:
+    """Return the largest k of some metrics: how long a ranking they need.
+
+    Raises:
+        ValueError: If there is no metric, or one is unknown.
+
+    >>> largest_cutoff(["ndcg@100", "recall@20"])
+    100
+    """
+    names = _names("metrics", metrics)
+    if not names:
+        raise ValueError(describe("metrics", "the list", "empty", "one metric or more"))
+    return max(_core.cutoff("metrics", name) for name in names)
 
 
 def score_metrics(

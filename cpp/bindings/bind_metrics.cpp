@@ -43,6 +43,10 @@ Array<double> rate_scores(const Array<float>& scores, const HeldCsr& targets,
 }  // namespace
 
 void bind_metrics(py::module_& m) {
+  m.def(
+      "cutoff",
+      [](const std::string& who, const std::string& name) { return parse_metric(who, name).k; },
+      py::arg("who"), py::arg("metric"));
   m.def("ranking_metrics", &rate_rankings, py::arg("items").noconvert(), py::arg("targets"),
         py::arg("metrics"), py::arg("threads"), py::arg("progress"));
   m.def("score_metrics", &rate_scores, py::arg("scores").noconvert(), py::arg("targets"),

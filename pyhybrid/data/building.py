@@ -62,7 +62,6 @@ class Built(NamedTuple):
 def build(
     chunks: Callable[[], Iterable[Chunk]],
     who: str,
-    *,
     duplicates: Duplicates = "once",
     ordered: bool = False,
     ids: Axes | None = None,
@@ -87,7 +86,7 @@ def build(
 
     >>> from pyhybrid.data.columns import Chunk
     >>> rows = Chunk(np.array([8, 7, 8]), np.array([1, 2, 1]))
-    >>> built = build(lambda: [rows], "read", duplicates="sum")
+    >>> built = build(lambda: [rows], "read", "sum")
     >>> built.user_ids, built.matrix.toarray().tolist()
     (array([7, 8]), [[0.0, 1.0], [2.0, 0.0]])
     """
@@ -121,8 +120,7 @@ def build(
     events = _scatter(coded, bounds(counts), who)
     if events.times is not None:
         _sort_by_time(events, events.times)
-    spare = replace(events, items=events.items.copy()) if keep_events else events
-    matrix = fold(spare, len(item_ids), duplicates)
+    matrix = fold(events, len(item_ids), duplicates, overwrite=not keep_events)
     return Built(matrix, user_ids, item_ids, events if keep_events else None, duplicates)
 
 

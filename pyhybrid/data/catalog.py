@@ -105,7 +105,7 @@ class Catalog:
         cls, tables: Tables, item: str, fields: Sequence[str] | None, who: str
     ) -> Catalog:
         ids = []
-        columns: dict[str, list[Any]] = {}
+        columns: dict[str, Any] = {}
         row = 0
         for batch in tables.batches():
             ids.append(column_of(batch.column(item), who, f"column {item!r}", row=row))
@@ -118,7 +118,9 @@ class Catalog:
             raise ValueError(describe(who, "the number of rows", 0, "at least one"))
         joined = join(ids, who, f"column {item!r}")
         numbers = whole_numbers(joined) if tables.untyped else None
-        padded = {name: values + [None] * (row - len(values)) for name, values in columns.items()}
+        padded: dict[str, Any] = {
+            name: values + [None] * (row - len(values)) for name, values in columns.items()
+        }
         return cls(joined if numbers is None else numbers, padded)
 
     def __len__(self) -> int:

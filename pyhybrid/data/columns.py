@@ -66,9 +66,15 @@ class Rows(NamedTuple):
     def chunks(self, tables: Tables, who: str) -> Iterator[Chunk]:
         """Check the tables' rows and yield those that are rated high enough."""
         row = 0
+        kinds = set()
         for batch in tables.batches():
             yield self._chunk(batch, who, row)
             row += len(batch)
+            if self.time is not None:  # both become int64: seconds beside microseconds
+                kinds.add(_is_temporal(batch.schema.field(self.time).type))
+            if len(kinds) > 1:
+                what, found = f"column {self.time!r}", "timestamps here and numbers there"
+                raise TypeError(describe(who, what, found, "one kind throughout"))
 
     def _chunk(self, batch: pa.RecordBatch, who: str, row: int) -> Chunk:
         def read(name: str | None, check: Callable[..., Any]) -> Any:
@@ -148,11 +154,9 @@ def as_times(values: Any, who: str, what: str, *, row: int = 0) -> NDArray[Any]:
     if array is not None:
         import pyarrow as pa
 
-        if pa.types.is_date(array.type):
-            array = array.cast(pa.timestamp("us"))
-        if pa.types.is_timestamp(array.type):
-            in_microseconds = pa.timestamp("us", array.type.tz)
-            array = array.cast(in_microseconds, safe=False).cast(pa.int64())
+        if _is_temporal(array.type):
+            zone = getattr(array.type, "tz", None)
+            array = array.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
         values = array
     numbers = as_numbers(values, who, what, row=row)
     if numbers.dtype.kind == "f":
@@ -160,6 +164,12 @@ def as_times(values: Any, who: str, what: str, *, row: int = 0) -> NDArray[Any]:
     if numbers.dtype == np.uint64 and len(numbers) and numbers.max() >= 2**63:
         raise ValueError(describe(who, f"{what} at its largest", numbers.max(), "a 64-bit number"))
     return numbers.astype(np.int64, copy=False)
+
+
+def _is_temporal(kind: pa.DataType) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_timestamp(kind) or types.is_date(kind))
 
 
 def _arrow(values: Any) -> pa.Array | None:

@@ -36,20 +36,22 @@ __all__ = [
 _RULE = "whole numbers or strings, one kind throughout"
 
 
-def as_ids(values: Any, who: str, what: str) -> Ids:
+def as_ids(values: Any, who: str, what: str, *, size: int | None = None) -> Ids:
     """Check the ids of an axis, each of which stands there once.
 
     Args:
         values: A list, a NumPy array or an Arrow array of whole numbers or strings.
         who: Who asks, as errors name it.
         what: The values' name in errors.
+        size: How many there must be, if that is known.
 
     Returns:
         An int64 array, or an array of dtype object holding str, in the order given.
 
     Raises:
         TypeError: If a value is neither a whole number nor a string, or the kinds are mixed.
-        ValueError: If a value is missing, does not fit 64 bits, or stands there twice.
+        ValueError: If a value is missing, does not fit 64 bits, or stands there twice, or if
+            there are not `size`.
 
     >>> as_ids([30, 10, 20], "fit", "items")
     array([30, 10, 20])
@@ -58,6 +60,8 @@ def as_ids(values: Any, who: str, what: str) -> Ids:
     ValueError: fit: row 2 of items is 'b', which stands there before; expected each id once
     """
     column = column_of(values, who, what)
+    if size is not None and len(column) != size:
+        raise ValueError(describe(who, f"the number of {what}", len(column), str(size)))
     distinct, codes = encode(column)
     if len(distinct) < len(column):
         _, first = np.unique(codes, return_index=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from pyhybrid.data.building import build
 from pyhybrid.data.columns import Chunk, Rows, as_times, as_weights
@@ -16,6 +16,7 @@ from pyhybrid.data.matrices import (
     Events,
     bounds,
     canonical_csr,
+    csr,
     fold,
     require_mask,
     row_positions,
@@ -27,6 +28,7 @@ from pyhybrid.errors import describe
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from pyhybrid.data.building import Axes
     from pyhybrid.data.ids import Ids
@@ -116,15 +118,8 @@ class Interactions:
         """
         rows = Rows(user, item, weight, time, rating, min_rating)
         tables = open_files(paths, rows.columns("read"), "read")
-        built = build(
-            lambda: rows.chunks(tables, "read"),
-            "read",
-            duplicates=duplicates,
-            ordered=ordered,
-            ids=ids,
-            untyped=tables.untyped,
-        )
-        return cls(*built)
+        chunks = partial(rows.chunks, tables, "read")
+        return cls(*build(chunks, "read", duplicates, ordered, ids, tables.untyped))
 
     @classmethod
     def from_arrow(
@@ -153,15 +148,8 @@ class Interactions:
         """
         rows = Rows(user, item, weight, time, rating, min_rating)
         tables = open_arrow(data, rows.columns("from_arrow"), "from_arrow")
-        built = build(
-            lambda: rows.chunks(tables, "from_arrow"),
-            "from_arrow",
-            duplicates=duplicates,
-            ordered=ordered,
-            ids=ids,
-            untyped=tables.untyped,
-        )
-        return cls(*built)
+        chunks = partial(rows.chunks, tables, "from_arrow")
+        return cls(*build(chunks, "from_arrow", duplicates, ordered, ids, tables.untyped))
 
     @classmethod
     def from_columns(
@@ -194,14 +182,15 @@ class Interactions:
         if len(lengths) > 1:
             found = " and ".join(map(str, sorted(lengths)))
             raise ValueError(describe(who, "the columns' length", found, "one length for all"))
-        return cls(*build(lambda: [chunk], who, duplicates=duplicates, ordered=ordered, ids=ids))
+        return cls(*build(lambda: [chunk], who, duplicates, ordered, ids))
 
     @classmethod
     def from_csr(cls, matrix: Any, user_ids: Any = None, item_ids: Any = None) -> Interactions:
         """Take the entries of a float32 SciPy CSR matrix of users x items, in no order.
 
         The matrix's arrays are shared, not copied, unless its indices are unsorted or stand
-        there twice; duplicates are summed then. The caller's matrix never changes.
+        there twice (duplicates are summed then), or are int64 without need. The caller's matrix
+        never changes.
 
         Args:
             matrix: A ``csr_array`` or ``csr_matrix``.
@@ -220,11 +209,12 @@ class Interactions:
         """
         checked = canonical_csr(matrix)
         rows, columns = checked.shape
+        users = np.arange(rows) if user_ids is None else user_ids
+        items = np.arange(columns) if item_ids is None else item_ids
         return cls(
             checked,
-            _axis_ids(user_ids, rows, "user_ids"),
-            _axis_ids(item_ids, columns, "item_ids"),
-            duplicates="sum",
+            as_ids(users, "from_csr", "user_ids", size=rows),
+            as_ids(items, "from_csr", "item_ids", size=columns),
         )
 
     @property
@@ -324,10 +314,9 @@ class Interactions:
             way_out = 'leave their pairs out with unknown="drop"'
             raise ValueError(describe("with_items", "number of unknown items", found, "0", way_out))
         kept = self.keep_pairs(columns[self.matrix.indices] >= 0) if len(lost) else self
-        matrix = csr_array(
-            (kept.matrix.data.copy(), columns[kept.matrix.indices], kept.matrix.indptr),
-            shape=(self.n_users, len(item_ids)),
-        )
+        pairs = kept.matrix
+        shape = (self.n_users, len(item_ids))
+        matrix = csr(pairs.data.copy(), columns[pairs.indices], pairs.indptr, shape)
         matrix.sort_indices()
         events = kept.events
         if events is not None:
@@ -348,10 +337,8 @@ class Interactions:
         [[1.0, 0.0], [1.0, 0.0]]
         """
         require_mask(mask, self.matrix.nnz, "keep_pairs", "a pair")
-        matrix = csr_array(
-            (self.matrix.data[mask], self.matrix.indices[mask], bounds(mask)[self.matrix.indptr]),
-            shape=self.shape,
-        )
+        indptr = bounds(mask)[self.matrix.indptr]
+        matrix = csr(self.matrix.data[mask], self.matrix.indices[mask], indptr, self.shape)
         events = self.events and self.events.keep(mask[self.event_pairs()])
         return replace(self, matrix=matrix, events=events)
 
@@ -371,7 +358,7 @@ class Interactions:
         events = self._events("keep_events")
         require_mask(mask, len(events.items), "keep_events", "an event")
         kept = events.keep(mask)
-        matrix = fold(events.keep(mask), self.n_items, self.duplicates)  # overwrites what it gets
+        matrix = fold(kept, self.n_items, self.duplicates)
         return replace(self, matrix=matrix, events=kept)
 
     def to_arrow(self) -> pa.Table:
@@ -385,17 +372,19 @@ class Interactions:
         """
         import pyarrow as pa
 
-        data = self.events or Events(
-            self.matrix.indptr, self.matrix.indices, None, self.matrix.data
-        )
+        matrix = self.matrix
+        indptr = matrix.indptr.astype(np.int64)
+        data = self.events or Events(indptr, matrix.indices, weights=matrix.data)
+        users = pa.array(column_of(self.user_ids, "to_arrow", "user_ids"))
+        items = pa.array(column_of(self.item_ids, "to_arrow", "item_ids"))
         columns = {
-            "user_id": _arrow_ids(self.user_ids).take(pa.array(rows_of(data.indptr))),
-            "item_id": _arrow_ids(self.item_ids).take(pa.array(data.items)),
+            "user_id": users.take(pa.array(rows_of(data.indptr))),
+            "item_id": items.take(pa.array(data.items)),
         }
         if data.weights is not None and (data.weights != 1).any():
-            columns["weight"] = pa.array(data.weights)
+            columns["weight"] = data.weights
         if data.times is not None:
-            columns["time"] = pa.array(data.times)
+            columns["time"] = data.times
         return pa.table(columns)
 
     def _events(self, who: str) -> Events:
@@ -403,19 +392,3 @@ class Interactions:
             way_out = "read the data with time= or ordered=True"
             raise ValueError(describe(who, "the order of events", "unknown", "events", way_out))
         return self.events
-
-
-def _axis_ids(ids: Any, size: int, what: str) -> Ids:
-    if ids is None:
-        return np.arange(size)
-    ids = as_ids(ids, "from_csr", what)
-    if len(ids) != size:
-        expected = f"{size}, as the matrix has"
-        raise ValueError(describe("from_csr", f"the number of {what}", len(ids), expected))
-    return ids
-
-
-def _arrow_ids(ids: Ids) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(ids, pa.int64() if ids.dtype == np.int64 else pa.large_string())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import csr_array, csr_matrix, get_index_dtype
 
 from pyhybrid.data.columns import as_weights
 from pyhybrid.errors import describe
@@ -21,6 +21,7 @@ __all__ = [
     "Events",
     "bounds",
     "canonical_csr",
+    "csr",
     "fold",
     "require_mask",
     "row_positions",
@@ -81,6 +82,21 @@ def bounds(sizes: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
 
 
+def csr(
+    data: NDArray[np.float32], indices: NDArray[Any], indptr: NDArray[Any], shape: tuple[int, int]
+) -> csr_array[np.float32]:
+    """Make a matrix of its arrays, which it shares, with int32 indices wherever they fit.
+
+    Left to itself, a ``csr_array`` keeps an int64 `indptr` and widens the indices to it.
+
+    >>> csr(np.ones(1, np.float32), np.array([2]), np.array([0, 1]), (1, 3)).indices.dtype
+    dtype('int32')
+    """
+    dtype = get_index_dtype(maxval=max(len(indices), *shape))
+    indices, indptr = indices.astype(dtype, copy=False), indptr.astype(dtype, copy=False)
+    return csr_array((data, indices, indptr), shape=shape)
+
+
 def rows_of(indptr: NDArray[Any]) -> NDArray[np.int64]:
     """Give each entry between row bounds its row.
 
@@ -101,21 +117,21 @@ def row_positions(rows: Any, size: int, who: str) -> NDArray[np.int64]:
     >>> row_positions(np.array([True, False, True]), 3, "select_users")
     array([0, 2])
     """
-    rows = np.asarray(rows)
-    if rows.dtype == np.bool_:
-        require_mask(rows, size, who, "a row")
-        return np.flatnonzero(rows)
-    if rows.size and rows.dtype.kind not in "iu":
+    given = np.asarray(rows)
+    if given.dtype == np.bool_:
+        require_mask(given, size, who, "a row")
+        return np.flatnonzero(given)
+    if given.size and given.dtype.kind not in "iu":
         expected = "whole numbers or a bool mask"
-        raise TypeError(describe(who, "dtype of rows", rows.dtype, expected))
-    if rows.ndim != 1:
-        raise ValueError(describe(who, "rows", f"{rows.ndim}-dimensional", "one dimension"))
-    if rows.size and not 0 <= rows.min() <= rows.max() < size:
-        found = f"from {rows.min()} to {rows.max()}"
+        raise TypeError(describe(who, "dtype of rows", given.dtype, expected))
+    if given.ndim != 1:
+        raise ValueError(describe(who, "rows", f"{given.ndim}-dimensional", "one dimension"))
+    if given.size and not 0 <= given.min() <= given.max() < size:
+        found = f"from {given.min()} to {given.max()}"
         raise ValueError(describe(who, "rows", found, f"positions from 0 to {size - 1}"))
-    if len(np.unique(rows)) < len(rows):
+    if len(np.unique(given)) < len(given):
         raise ValueError(describe(who, "rows", "with repeats", "each row once"))
-    return rows.astype(np.int64)
+    return given.astype(np.int64)
 
 
 def require_mask(mask: Any, size: int, who: str, each: str) -> None:
@@ -132,11 +148,14 @@ def require_mask(mask: Any, size: int, who: str, each: str) -> None:
     raise error(describe(who, "mask", f"{dtype} {shape}", f"bool ({size},), one value {each}"))
 
 
-def fold(events: Events, n_items: int, duplicates: Duplicates) -> csr_array[np.float32]:
-    """Fold each user's events into one matrix entry a pair, overwriting the events' arrays.
+def fold(
+    events: Events, n_items: int, duplicates: Duplicates, *, overwrite: bool = False
+) -> csr_array[np.float32]:
+    """Fold each user's events into one matrix entry a pair.
 
     A pair weighs 1 or its largest weight ("once"), the sum of its weights ("sum"), or the number
-    of its events ("count"). The result does not depend on the order of a user's events.
+    of its events ("count"). The result does not depend on the order of a user's events. With
+    `overwrite`, the events' arrays become the matrix's, and no memory beside them is needed.
 
     Raises:
         ValueError: If a sum of weights leaves float32.
@@ -147,6 +166,8 @@ def fold(events: Events, n_items: int, duplicates: Duplicates) -> csr_array[np.f
     """
     indptr, items, weights = events.indptr, events.items, events.weights
     data = np.empty(len(items), np.float32) if weights is None else weights
+    if not overwrite:
+        items, data = items.copy(), data.copy()
     pairs = np.zeros(len(indptr), np.int64)
     size = 0
     for first, last in slabs(indptr):
@@ -161,7 +182,7 @@ def fold(events: Events, n_items: int, duplicates: Duplicates) -> csr_array[np.f
     data.resize(size, refcheck=False)
     if not np.isfinite(data).all():
         raise ValueError(describe("duplicates", "a pair's sum", "infinite", "finite in float32"))
-    matrix = csr_array((data, items, np.cumsum(pairs)), shape=(len(indptr) - 1, n_items))
+    matrix = csr(data, items, np.cumsum(pairs), (len(indptr) - 1, n_items))
     matrix.has_canonical_format = True
     return matrix
 
@@ -204,7 +225,7 @@ def canonical_csr(matrix: Any) -> csr_array[np.float32]:
     if size and not 0 <= indices.min() <= indices.max() < items:
         found = f"from {indices.min()} to {indices.max()}"
         raise ValueError(describe(who, "matrix.indices", found, f"columns from 0 to {items - 1}"))
-    checked = csr_array((data, indices, indptr), shape=matrix.shape)
+    checked = csr(data, indices, indptr, matrix.shape)
     if not checked.has_canonical_format:
         checked = checked.copy()
         checked.sum_duplicates()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +17,9 @@ from pyhybrid.data.text_files import (
     find,
     ids_of,
     interactions_of,
+    read_json_lines,
     read_lists,
     read_table,
-    read_text,
 )
 from pyhybrid.errors import describe
 
@@ -112,8 +111,7 @@ def _movies_1m(folder: Path, movies: Path) -> Catalog:
     fields = {"title": columns["title"], "genres": _genres(columns["genres"])}
     written = find(folder, "colakg/llm_response_item.jsonl")
     if written:
-        rows = [json.loads(line) for line in read_text(written).split("\n") if line]
-        texts = {str(row["movieId"]): row["text"] for row in rows}
+        texts = {str(row["movieId"]): row["text"] for row in read_json_lines(written)}
         fields["description"] = [texts.get(item, "") for item in columns["item_id"]]
     return Catalog.from_columns(ids_of(columns["item_id"]), **fields)
 
@@ -163,7 +161,27 @@ def _sequences(folder: Path, min_rating: float | None) -> Folder | None:
     if not sequences:
         return None
     interactions = interactions_of(read_lists(sequences), min_rating, ordered=True)
-    return Folder(folder.name, interactions, Catalog.read(items, item="item") if items else None)
+    return Folder(folder.name, interactions, _items(items) if items else None)
+
+
+def _items(path: Path) -> Catalog:
+    """Read the keys that hold text; unlike `Catalog.read`, a lone text among lists is a list."""
+    rows = read_json_lines(path)
+    fields: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(chain.from_iterable(rows)):
+        values = [row.get(name) for row in rows]
+        if name != "item" and all(map(_is_text, values)):
+            is_list = any(isinstance(value, list) for value in values)
+            fields[name] = [
+                [value] if is_list and isinstance(value, str) else value for value in values
+            ]
+    return Catalog.from_columns(ids_of([row.get("item") for row in rows]), **fields)
+
+
+def _is_text(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(part, (str, list)) for part in value)
+    return value is None or isinstance(value, str)
 
 
 def _lists(folder: Path, min_rating: float | None) -> Folder | None:

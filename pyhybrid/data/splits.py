@@ -170,8 +170,8 @@ def by_time(
     """
     times = _events("by_time", interactions).times
     if times is None:
-        missing = describe("by_time", "times", "missing", "events with times", "read with time=")
-        raise ValueError(missing)
+        expected = "events with times"
+        raise ValueError(describe("by_time", "times", "missing", expected, "read with time="))
     if test_from is None:
         if validation_from is not None:
             expected = "None without test_from"
@@ -185,18 +185,16 @@ def by_time(
         expected = f"a time before test_from, which is {test_from}"
         raise ValueError(describe("by_time", "validation_from", validation_from, expected))
 
-    def window(is_target: NDArray[np.bool_], start: float) -> HeldOut:
+    def window(start: float, stop: float = np.inf) -> HeldOut:
         histories = interactions.keep_events(times < start)
-        future = interactions.keep_events(is_target)
+        future = interactions.keep_events((times >= start) & (times < stop))
         return hold_out("by_time", histories, future.keep_pairs(~pairs_in(future, histories)))
 
-    if validation_from is None:
-        train = interactions.keep_events(times < test_from)
-        return Split(train, window(times >= test_from, test_from))
+    train_until = test_from if validation_from is None else validation_from
     return Split(
-        interactions.keep_events(times < validation_from),
-        window(times >= test_from, test_from),
-        window((times >= validation_from) & (times < test_from), validation_from),
+        interactions.keep_events(times < train_until),
+        window(test_from),
+        None if validation_from is None else window(validation_from, test_from),
     )
 
 
@@ -374,8 +372,8 @@ def _latest(times: NDArray[Any], share: float) -> Any:
 
 def _held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     """Take a share of each size, rounded down: at least 1 and all but 1 at most, of 1 none."""
-    held_out = np.floor(sizes * share + _ROUNDING).astype(np.int64)
-    return np.minimum(np.maximum(held_out, 1), sizes - 1)
+    held_out: NDArray[np.int64] = np.floor(sizes * share + _ROUNDING).astype(np.int64)
+    return held_out.clip(min=1).clip(max=sizes - 1)
 
 
 def _random_places(indptr: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -74,7 +74,7 @@ def topics(
     >>> interactions.shape
     (50, 30)
     >>> catalog.texts()[0]
-    'X'
+    'Story spell unicorn sorcerer. Genres: Magic'
     """
     _check(users, items, events_per_user, topics, styles)
     rng = np.random.default_rng(seed)

@@ -96,14 +96,7 @@ def open_files(paths: Paths, columns: Sequence[Column], who: str, *, rest: bool 
     Traceback (most recent call last):
     FileNotFoundError: read: ratings.xls is missing; expected a file or folder
     """
-    if isinstance(paths, str | os.PathLike):
-        paths = [paths]
-    if not isinstance(paths, list | tuple):
-        found, way_out = type(paths).__name__, "from_arrow reads tables in memory"
-        raise TypeError(describe(who, "paths", found, "a path or a list of paths", way_out))
-    files = [file for path in paths for file in _files(Path(path), who)]
-    if not files:
-        raise ValueError(describe(who, "paths", "empty", "at least one path"))
+    files = _files(paths, who)
     choose = _chooser(columns, who, rest)
     kinds = {column.name: column.kind for column in columns if column.kind}
     parts = tuple(_open_file(file, kinds, choose, who) for file in files)
@@ -175,18 +168,31 @@ def write_text(lines: Iterable[str], path: str | os.PathLike[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def _files(path: Path, who: str) -> list[Path]:
-    if path.is_dir():
-        hidden = (".", "_")  # "_SUCCESS", "_metadata"
-        parts = sorted(p for p in path.glob("*.parquet") if not p.name.startswith(hidden))
-        if not parts:
-            raise ValueError(describe(who, str(path), "a folder without", "*.parquet files"))
-        return parts
+def _files(paths: Any, who: str) -> list[Path]:
+    given = paths if isinstance(paths, list | tuple) else [paths]
+    for path in given:
+        if not isinstance(path, str | os.PathLike):
+            way_out = "from_arrow takes tables"
+            found, rule = f"a {type(path).__name__}", "a path or a list of paths"
+            raise TypeError(describe(who, "paths", found, rule, way_out))
+    files = [file for path in given for file in _files_at(Path(path), who)]
+    if not files:
+        raise ValueError(describe(who, "paths", "empty", "at least one path"))
+    return files
+
+
+def _files_at(path: Path, who: str) -> list[Path]:
     if not path.exists():
         raise FileNotFoundError(describe(who, str(path), "missing", "a file or folder"))
-    if _ending(path) not in (*_PARQUET, *_DELIMITED, *_JSON):
-        known = ", ".join((*_PARQUET, *_DELIMITED, *_JSON))
-        rule = f"one of {known}, each perhaps with .gz or .zst"
+    if path.is_dir():
+        hidden = (".", "_")  # such as "_temporary.parquet", left by an engine
+        parts = sorted(p for p in path.glob("*.parquet") if not p.name.startswith(hidden))
+        if not parts:
+            raise ValueError(describe(who, str(path), "a folder without any", "*.parquet files"))
+        return parts
+    known = (*_PARQUET, *_DELIMITED, *_JSON)
+    if _ending(path) not in known:
+        rule = f"one of {', '.join(known)}, each perhaps with .gz or .zst"
         raise ValueError(describe(who, f"the ending of {path}", repr(path.suffix), rule))
     return [path]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.ids import IdColumn
 
-__all__ = ["find", "ids_of", "interactions_of", "read_lists", "read_table", "read_text"]
+__all__ = [
+    "find",
+    "ids_of",
+    "interactions_of",
+    "read_json_lines",
+    "read_lists",
+    "read_table",
+    "read_text",
+]
 
 _WHO = "open_folder"
 
@@ -92,6 +101,24 @@ def read_lists(path: Path) -> pa.Table:
     items = chain.from_iterable(row[1:] for row in rows)
     columns = {"user_id": list(users), "item_id": list(items)}
     return pa.table(columns, schema=pa.schema(dict.fromkeys(columns, pa.string())))
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read one JSON object a line.
+
+    Raises:
+        ValueError: If a line is none.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                rows.append(dict(json.loads(line)))
+            except (TypeError, ValueError) as error:
+                place = f"line {number} of {path}"
+                message = describe(_WHO, place, f"unreadable ({error})", "a JSON object")
+                raise ValueError(message) from error
+    return rows
 
 
 def ids_of(column: Any) -> IdColumn:

@@ -207,10 +207,18 @@ class Recommender(ABC):
         from pyhybrid.models.batches import parts_of, write_parts
 
         seen = self._histories("recommend_batches", histories)
-        options = {"exclude_seen": exclude_seen, "among": among, "deny": deny}
         with progress_bar("recommending", progress) as report:
             parts = parts_of(seen, count("recommend_batches", "rows", rows), report)
-            return write_parts(self, parts, out, n, **options, threads=threads)
+            return write_parts(
+                self,
+                parts,
+                out,
+                n,
+                exclude_seen=exclude_seen,
+                among=among,
+                deny=deny,
+                threads=threads,
+            )
 
     def item_positions(self, ids: ArrayLike) -> NDArray[np.int32]:
         """Find items by their own ids: their positions on the item axis, int32 (ids,).

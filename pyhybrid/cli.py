@@ -1,0 +1,256 @@
+"""The command line: pyhybrid split | fit | recommend | evaluate | demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pyhybrid.errors import NotFittedError, describe
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Recommenders that keep both what text says and what behaviour shows.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Files = Annotated[
+    list[Path], typer.Argument(help="Parquet, CSV, TSV or JSON lines; .gz and .zst too")
+]
+User = Annotated[str, typer.Option(help="Column of the users' ids")]
+Item = Annotated[str, typer.Option(help="Column of the items' ids")]
+Weight = Annotated[
+    str | None, typer.Option(help="Column of weights; without it each pair weighs 1")
+]
+Time = Annotated[str | None, typer.Option(help="Column that orders each user's events")]
+Rating = Annotated[str | None, typer.Option(help="Column that --min-rating looks at")]
+MinRating = Annotated[float | None, typer.Option(help="Leave out what is rated lower")]
+Duplicates = Annotated[
+    Literal["once", "sum", "count"], typer.Option(help="What a pair in several rows weighs")
+]
+Ordered = Annotated[bool, typer.Option("--ordered", help="Each user's rows stand oldest first")]
+Params = Annotated[
+    list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; may be given several times")
+]
+Threads = Annotated[int, typer.Option(help="0: all that this process may use")]
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", "-m", help="NAME@K; may be given several times")
+]
+
+
+@app.command(epilog="Example: [bold]pyhybrid split events.parquet --by strong --out split[/bold]")
+def split(
+    events: Files,
+    out: Annotated[Path, typer.Option(help="A new folder for the parts")],
+    by: Annotated[
+        Literal["strong", "leave-last", "time", "random", "cold"],
+        typer.Option(help="Hold out users, last events, a period, random pairs, or items"),
+    ] = "strong",
+    cold: Annotated[float, typer.Option(help="Share of items to remove from training besides")] = 0,
+    seed: int = 0,
+    param: Params = None,
+    user: User = "user_id",
+    item: Item = "item_id",
+    weight: Weight = None,
+    time: Time = None,
+    rating: Rating = None,
+    min_rating: MinRating = None,
+    duplicates: Duplicates = "once",
+    ordered: Ordered = False,
+) -> None:
+    """Split events into train.parquet and held-out histories and targets.
+
+    Further settings of the way to split go in as -p, such as -p test=0.2 -p fold_in=0.8.
+    """
+    from pyhybrid import jobs
+
+    made = jobs.split(
+        events,
+        out,
+        by,
+        cold=cold,
+        seed=seed,
+        options=_parse(param),
+        **_columns(user, item, weight, time, rating, min_rating, duplicates, ordered),
+    )
+    print(f"{made}\nwritten to {out}")
+
+
+@app.command(epilog="Example: [bold]pyhybrid fit split/train.parquet -p l2=500 --out model[/bold]")
+def fit(
+    train: Files,
+    out: Annotated[Path, typer.Option(help="The model's folder; an earlier model is replaced")],
+    model: Annotated[str, typer.Option(help="esler or popularity")] = "esler",
+    param: Params = None,
+    catalog: Annotated[
+        list[Path] | None, typer.Option(help="Files of items, for those without an event")
+    ] = None,
+    threads: Threads = 0,
+    user: User = "user_id",
+    item: Item = "item_id",
+    weight: Weight = None,
+    time: Time = None,
+    rating: Rating = None,
+    min_rating: MinRating = None,
+    duplicates: Duplicates = "once",
+    ordered: Ordered = False,
+) -> None:
+    """Fit a model on events and save it. Hyper-parameters go in as -p, such as -p l2=500."""
+    from pyhybrid import jobs
+
+    fitted = jobs.fit(
+        train,
+        out,
+        model,
+        params=_parse(param),
+        catalog=catalog,
+        threads=threads,
+        progress=True,
+        **_columns(user, item, weight, time, rating, min_rating, duplicates, ordered),
+    )
+    print(f"{fitted} on {len(fitted.item_ids)} items\nwritten to {out}")
+
+
+@app.command(
+    epilog="Example: "
+    "[bold]pyhybrid recommend model split/test_histories.parquet -n 100 --out recs[/bold]"
+)
+def recommend(
+    model: Annotated[Path, typer.Argument(help="A folder that fit wrote")],
+    histories: Files,
+    out: Annotated[Path, typer.Option(help="A new folder for the parts, or an interrupted job's")],
+    n: Annotated[int, typer.Option("-n", help="Items a user")] = 10,
+    rows: Annotated[int, typer.Option(help="Users a part")] = 100_000,
+    keep_seen: Annotated[
+        bool, typer.Option("--keep-seen", help="Recommend what is in the history, too")
+    ] = False,
+    unknown_items: Annotated[
+        Literal["error", "drop"], typer.Option(help="What to do about items unknown to the model")
+    ] = "error",
+    threads: Threads = 0,
+    user: User = "user_id",
+    item: Item = "item_id",
+    weight: Weight = None,
+    time: Time = None,
+    rating: Rating = None,
+    min_rating: MinRating = None,
+    duplicates: Duplicates = "once",
+    ordered: Ordered = False,
+) -> None:
+    """Write each user's top n, in Parquet parts.
+
+    Parquet files sorted by user are read as a stream, at constant memory. An interrupted job, run
+    again, goes on at the first missing part.
+    """
+    from pyhybrid import jobs
+
+    parts = jobs.recommend(
+        model,
+        histories,
+        out,
+        n,
+        rows=rows,
+        exclude_seen=not keep_seen,
+        unknown_items=unknown_items,
+        threads=threads,
+        progress=True,
+        **_columns(user, item, weight, time, rating, min_rating, duplicates, ordered),
+    )
+    print(f"{len(parts)} parts written to {out}")
+
+
+@app.command(
+    epilog="Example: [bold]pyhybrid evaluate recs --targets split/test_targets.parquet "
+    "--train split/train.parquet -m ndcg@100 -m recall@20[/bold]"
+)
+def evaluate(
+    recommendations: Files,
+    targets: Annotated[list[Path], typer.Option(help="Files of held-out events")],
+    train: Annotated[
+        list[Path] | None, typer.Option(help="Files of training events: tells warm from cold")
+    ] = None,
+    metric: Metrics = None,
+    user: User = "user_id",
+    item: Item = "item_id",
+) -> None:
+    """Rate recommendations against held-out targets."""
+    from pyhybrid import jobs
+    from pyhybrid.evaluation import METRICS
+
+    found = jobs.evaluate(
+        recommendations, targets, train or None, metrics=metric or METRICS, user=user, item=item
+    )
+    print(found)
+
+
+@app.command(epilog="Example: [bold]pyhybrid demo --out demo[/bold]")
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of a public data set; without it, made-up data")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A folder for what the demo writes")] = Path("demo"),
+    n: Annotated[int, typer.Option("-n", help="Items a user")] = 10,
+    seed: int = 0,
+) -> None:
+    """Run the main job from end to end: read, split, fit, evaluate, recommend."""
+    from pyhybrid.jobs.demo import run
+
+    run(data, out, n=n, seed=seed)
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one line on stderr and exit code 2.
+
+    PYHYBRID_TRACEBACK=1 in the environment shows where an error came from.
+    """
+    try:
+        app()
+    except (ValueError, TypeError, OSError, MemoryError, NotFittedError) as error:
+        if os.environ.get("PYHYBRID_TRACEBACK"):
+            raise
+        print(f"pyhybrid: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _columns(
+    user: str,
+    item: str,
+    weight: str | None,
+    time: str | None,
+    rating: str | None,
+    min_rating: float | None,
+    duplicates: str,
+    ordered: bool,
+) -> dict[str, Any]:
+    return {
+        "user": user,
+        "item": item,
+        "weight": weight,
+        "time": time,
+        "rating": rating,
+        "min_rating": min_rating,
+        "duplicates": duplicates,
+        "ordered": ordered,
+    }
+
+
+def _parse(params: list[str] | None) -> dict[str, Any]:
+    """Read NAME=VALUE, with a JSON value where it is one, else text."""
+    parsed: dict[str, Any] = {}
+    for text in params or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(describe("--param", "the setting", repr(text), "NAME=VALUE"))
+        try:
+            parsed[name] = json.loads(value)
+        except json.JSONDecodeError:
+            parsed[name] = value
+    return parsed

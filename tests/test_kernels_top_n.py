@@ -75,7 +75,7 @@ def ranked(scores, n, exclude=None, among=None):
             allowed &= set((among if among.ndim == 1 else among[row]).tolist())
         if exclude is not None:
             allowed -= stored(exclude, row)
-        order = sorted(allowed, key=lambda item: (-line[item], item))[:n]  # noqa: B023
+        order = sorted(allowed, key=lambda item: (-line[item], item))[:n]
         items[row, : len(order)] = order
         best[row, : len(order)] = line[order]
     return items, best

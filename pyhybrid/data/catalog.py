@@ -156,8 +156,8 @@ class Catalog:
             found = f"unknown: {', '.join(unknown)}" if unknown else "without title and genres"
             expected = f"some of: {', '.join(self.fields)}"
             raise ValueError(describe("texts", "fields", found, expected, "name them with fields="))
-        chosen = self if item_ids is None else self.select(item_ids)
-        rows = zip(*(chosen.fields[name] for name in labels), strict=True)
+        index = slice(None) if item_ids is None else self._index(item_ids, "texts")
+        rows = zip(*(self.fields[name][index] for name in labels), strict=True)
         return [_sentences(labels.values(), values) for values in rows]
 
     def _usual_fields(self) -> list[str]:
@@ -173,13 +173,19 @@ class Catalog:
         >>> Catalog.from_columns([1, 2], title=["Heat", "Alien"]).select([2]).texts()
         ['Alien']
         """
-        item_ids = as_ids(item_ids, "select", "item_ids")
-        index = positions(item_ids, self.item_ids, "select")
+        index = self._index(item_ids, "select")
+        chosen = {name: values[index] for name, values in self.fields.items()}
+        return Catalog(self.item_ids[index], chosen)
+
+    def _index(self, item_ids: Any, who: str) -> NDArray[np.int64]:
+        wanted = column_of(item_ids, who, "item_ids")
+        index = positions(wanted, self.item_ids, who)
         unknown = np.flatnonzero(index < 0)
         if len(unknown):
-            found = f"{len(unknown)}, the first {item_ids[unknown[0]]!r}"
-            raise ValueError(describe("select", "number of unknown items", found, "0"))
-        return Catalog(item_ids, {name: values[index] for name, values in self.fields.items()})
+            first = wanted[unknown[0] : unknown[0] + 1].tolist()[0]
+            found = f"{len(unknown)}, the first {first!r}"
+            raise ValueError(describe(who, "number of unknown items", found, "0"))
+        return index
 
     def to_arrow(self) -> pa.Table:
         """Return a table of item_id and the fields, strings or lists of strings.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import coo_array
 
 from pyhybrid.data.ids import positions
+from pyhybrid.data.matrices import bounds, csr, rows_of
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.interactions import Interactions
 
-__all__ = ["HeldOut", "Split", "entry_rows", "hold_out", "pairs_in", "union"]
+__all__ = ["HeldOut", "Split", "hold_out", "pairs_in", "union"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,15 +121,6 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
         return f"Split({size}, {held_out}, {len(self.cold_items)} cold items)"
 
 
-def entry_rows(indptr: NDArray[Any]) -> NDArray[np.int64]:
-    """Give each entry between row bounds its row: int64 (entries,).
-
-    >>> entry_rows(np.array([0, 2, 2, 3]))
-    array([0, 0, 2])
-    """
-    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-
-
 def pairs_in(part: Interactions, whole: Interactions) -> NDArray[np.bool_]:
     """Mark the pairs of `part` that are in `whole`, users matched by id: bool (pairs of part,).
 
@@ -144,8 +135,8 @@ def pairs_in(part: Interactions, whole: Interactions) -> NDArray[np.bool_]:
     if not whole.matrix.nnz:
         return np.zeros(part.matrix.nnz, dtype=np.bool_)
     users = positions(part.user_ids, whole.user_ids)  # -1 where unknown: a key below all others
-    wanted = _keys(users[entry_rows(part.matrix.indptr)], part)
-    known = _keys(entry_rows(whole.matrix.indptr), whole)  # ascending: the matrix is canonical
+    wanted = _keys(users[rows_of(part.matrix.indptr)], part)
+    known = _keys(rows_of(whole.matrix.indptr), whole)  # ascending: the matrix is canonical
     places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return np.equal(known[places], wanted)
 
@@ -157,6 +148,12 @@ def hold_out(
 
     Raises:
         ValueError: If nobody has one.
+
+    >>> from pyhybrid.data import Interactions
+    >>> data = Interactions.from_columns([1, 2], [10, 11])
+    >>> is_target = np.array([True, False])
+    >>> hold_out("split", data.keep_pairs(~is_target), data.keep_pairs(is_target))
+    HeldOut(1 targets of 1 users)
     """
     rows = np.flatnonzero(np.diff(targets.matrix.indptr))
     if not len(rows):
@@ -174,10 +171,12 @@ def union(targets: Interactions, more: Interactions) -> Interactions:
     [[1.0, 1.0]]
     """
     parts = targets, more.keep_pairs(~pairs_in(more, targets))
-    rows = np.concatenate([entry_rows(part.matrix.indptr) for part in parts])
+    rows = np.concatenate([rows_of(part.matrix.indptr) for part in parts])
     columns = np.concatenate([part.matrix.indices for part in parts])
     weights = np.concatenate([part.matrix.data for part in parts])
-    matrix = coo_array((weights, (rows, columns)), shape=targets.shape).tocsr()
+    order = np.lexsort((columns, rows))
+    indptr = bounds(np.bincount(rows, minlength=targets.n_users))
+    matrix = csr(weights[order], columns[order], indptr, targets.shape)
     return replace(targets, matrix=matrix, events=None)
 
 
@@ -195,7 +194,7 @@ def _refuse_leak(
 ) -> None:
     leaks = np.flatnonzero(pairs_in(targets, seen))
     if len(leaks):
-        user = targets.user_ids[entry_rows(targets.matrix.indptr)[leaks[0]]]
+        user = targets.user_ids[rows_of(targets.matrix.indptr)[leaks[0]]]
         item = targets.item_ids[targets.matrix.indices[leaks[0]]]
         found = f"{len(leaks)} (first: user {user}, item {item})"
         raise ValueError(describe(who, f"number of {what} that are in {where}", found, "0"))

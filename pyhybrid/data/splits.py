@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pyhybrid.data.held_out import HeldOut, Split, entry_rows, hold_out, pairs_in, union
+from pyhybrid.data.held_out import HeldOut, Split, hold_out, pairs_in, union
+from pyhybrid.data.matrices import rows_of
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pyhybrid.data.interactions import Events, Interactions
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.data.matrices import Events
 
 __all__ = ["HeldOut", "Split", "by_time", "cold_items", "leave_last", "random", "split", "strong"]
 
@@ -63,25 +65,24 @@ def strong(
     users = rng.permutation(np.flatnonzero(np.diff(interactions.matrix.indptr) >= min_user))
     n_test = _number("strong", "test", test, len(users))
     n_validation = _number("strong", "validation", validation, len(users)) if validation else 0
-    limit = min(len(users), interactions.n_users - 1)
-    if n_test + n_validation > limit:
-        raise ValueError(
-            describe("strong", "test + validation", n_test + n_validation, f"at most {limit} users")
-        )
+    n_held_out, limit = n_test + n_validation, min(len(users), interactions.n_users - 1)
+    if n_held_out > limit:
+        expected = f"at most {limit} users"
+        raise ValueError(describe("strong", "test + validation", n_held_out, expected))
 
     def fold(rows: NDArray[np.int64]) -> HeldOut:
         part = interactions.select_users(np.sort(rows))
         indptr = part.matrix.indptr
         sizes = _held_out_sizes(np.diff(indptr), 1 - fold_in)
-        is_target = _random_places(indptr, rng) < sizes[entry_rows(indptr)]
+        is_target = _random_places(indptr, rng) < sizes[rows_of(indptr)]
         return hold_out("strong", part.keep_pairs(~is_target), part.keep_pairs(is_target))
 
     in_train = np.ones(interactions.n_users, dtype=np.bool_)
-    in_train[users[: n_test + n_validation]] = False
+    in_train[users[:n_held_out]] = False
     return Split(
         interactions.select_users(in_train),
         fold(users[:n_test]),
-        fold(users[n_test : n_test + n_validation]) if n_validation else None,
+        fold(users[n_test:n_held_out]) if n_validation else None,
     )
 
 
@@ -125,7 +126,7 @@ def leave_last(
     if repeats == "drop" and len(events.items) > interactions.matrix.nnz:
         interactions = interactions.keep_events(_first_events(interactions))
         events = _events("leave_last", interactions)
-    users = entry_rows(events.indptr)
+    users = rows_of(events.indptr)
     after = events.indptr[1:][users] - np.arange(1, len(users) + 1)  # 0 for a user's last event
     after[np.diff(events.indptr)[users] < min_user] = len(users)  # never held out
 
@@ -177,10 +178,12 @@ def by_time(
             expected = "None without test_from"
             raise ValueError(describe("by_time", "validation_from", validation_from, expected))
         _check_share("by_time", "test", test)
-        test_from = _latest(times, test)
+        latest = np.sort(times)[::-1]
+        test_from = latest[_number("by_time", "test", test, len(times)) - 1]
         if validation:
-            _check_share("by_time", "test + validation", test + validation)
-            validation_from = _latest(times, test + validation)
+            _check_share("by_time", "validation", validation)
+            number = _number("by_time", "test + validation", test + validation, len(times))
+            validation_from = latest[number - 1]
     if validation_from is not None and not validation_from < test_from:
         expected = f"a time before test_from, which is {test_from}"
         raise ValueError(describe("by_time", "validation_from", validation_from, expected))
@@ -235,18 +238,15 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
     bounds = indptr if per_user else indptr[[0, -1]]
     sizes = _held_out_sizes(np.diff(bounds), test + validation)
     n_validation = np.floor(sizes * (validation / (test + validation)) + _ROUNDING)
-    rows, places = entry_rows(bounds), _random_places(bounds, np.random.default_rng(seed))
+    rows, places = rows_of(bounds), _random_places(bounds, np.random.default_rng(seed))
     is_train, is_validation = places >= sizes[rows], places < n_validation[rows]
     train = interactions.keep_pairs(is_train)
 
     def held_out(is_target: NDArray[np.bool_]) -> HeldOut:
         return hold_out("random", train, interactions.keep_pairs(is_target))
 
-    return Split(
-        train,
-        held_out(~is_train & ~is_validation),
-        held_out(is_validation) if validation else None,
-    )
+    is_test = ~is_train & ~is_validation
+    return Split(train, held_out(is_test), held_out(is_validation) if validation else None)
 
 
 def cold_items(
@@ -364,12 +364,6 @@ def _first_events(interactions: Interactions) -> NDArray[np.bool_]:
     return is_first
 
 
-def _latest(times: NDArray[Any], share: float) -> Any:
-    """Return the time from which on `share` of all events are, at least one."""
-    rank = len(times) - _number("by_time", "test", share, len(times))
-    return np.partition(times, rank)[rank].item()
-
-
 def _held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     """Take a share of each size, rounded down: at least 1 and all but 1 at most, of 1 none."""
     held_out: NDArray[np.int64] = np.floor(sizes * share + _ROUNDING).astype(np.int64)
@@ -378,7 +372,7 @@ def _held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]
 
 def _random_places(indptr: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
     """Shuffle the numbers 0, 1, ... over each row's entries: int64 (entries,)."""
-    rows = entry_rows(indptr)
+    rows = rows_of(indptr)
     # One sort for all rows: by row, then by 32 random bits; stable, so that the order of two
     # equal keys depends on nothing else.
     order = np.argsort((rows << 32) | rng.integers(1 << 32, size=len(rows)), kind="stable")

@@ -63,7 +63,7 @@ def read_text(path: Path) -> str:
 def read_table(
     path: Path, types: Mapping[str, str | None], *, delimiter: str = "\t", header: bool = False
 ) -> pa.Table:
-    """Read delimited text without quotes.
+    r"""Read delimited text without quotes.
 
     Args:
         path: The file.
@@ -73,6 +73,13 @@ def read_table(
 
     Raises:
         ValueError: If the file is corrupt, or its columns are not these.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "ratings.dat"
+    ...     _ = path.write_text("7::5\n8::3\n")
+    ...     read_table(path, {"user_id": "string", "rating": None}, delimiter="::").to_pydict()
+    {'user_id': ['7', '8'], 'rating': [5, 3]}
     """
     import pyarrow as pa
     from pyarrow import csv
@@ -93,7 +100,15 @@ def read_table(
 
 
 def read_lists(path: Path) -> pa.Table:
-    """Read lines ``user item item ...`` into a table of user_id and item_id, a row a pair."""
+    r"""Read lines ``user item item ...`` into a table of user_id and item_id, a row a pair.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "train.txt"
+    ...     _ = path.write_text("7 a b\n8 a\n")
+    ...     read_lists(path).to_pydict()
+    {'user_id': ['7', '7', '8'], 'item_id': ['a', 'b', 'a']}
+    """
     import pyarrow as pa
 
     rows = [line.split() for line in read_text(path).split("\n")]
@@ -139,6 +154,11 @@ def interactions_of(
 
     Raises:
         ValueError: If `min_rating` is given and there are no ratings.
+
+    >>> import pyarrow as pa
+    >>> rated = {"user_id": ["1", "1"], "item_id": ["a", "b"], "rating": [5, 2]}
+    >>> interactions_of(pa.table(rated), min_rating=4)
+    Interactions(1 users x 1 items, 1 pairs)
     """
     if min_rating is not None:
         if "rating" not in table.column_names:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyhybrid.data import HeldOut, Interactions, Split, split, splits
+from pyhybrid.data import Interactions, split, splits
 
 WAYS = ("strong", "leave-last", "time", "random", "cold")
 
@@ -299,58 +300,6 @@ def test_cold_items_leave_something_to_train_on() -> None:
         splits.cold_items(sequences([1], [1]), min_count=9)
 
 
-# Split and HeldOut
-
-
-def test_a_leak_is_refused(data: Interactions) -> None:
-    parts = splits.random(data)
-    with pytest.raises(
-        ValueError, match=r"number of test targets that are in train is \d+ \(first"
-    ):
-        Split(data, parts.test)
-    with pytest.raises(ValueError, match=r"validation targets that are in train"):
-        Split(
-            parts.train, parts.test, HeldOut(data.keep_pairs(np.zeros(data.matrix.nnz, bool)), data)
-        )
-    with pytest.raises(ValueError, match="HeldOut: number of targets that are in histories is"):
-        HeldOut(data, data)
-    HeldOut(data, data, exclude_seen=False)
-
-
-def test_a_leak_is_found_by_id_and_not_by_row() -> None:
-    train = Interactions.from_columns(["b", "c"], [1, 2])
-    targets = Interactions.from_columns(["a", "b", "c"], [2, 2, 1])
-    nothing = targets.keep_pairs(np.zeros(3, bool))
-    Split(train, HeldOut(nothing, targets))
-    leak = Interactions.from_columns(["a", "c"], [1, 2])
-    nothing = leak.keep_pairs(np.zeros(2, bool))
-    with pytest.raises(ValueError, match=r"is 1 \(first: user c, item 2\); expected 0"):
-        Split(train, HeldOut(nothing, leak))
-
-
-def test_a_pair_of_weight_zero_leaks_too() -> None:
-    data = Interactions.from_columns([1, 1], [1, 2], weights=[0.0, 0.0])
-    with pytest.raises(ValueError, match="are in histories is 2"):
-        HeldOut(data, data)
-
-
-def test_cold_items_that_are_trained_on_are_refused(data: Interactions) -> None:
-    parts = splits.cold_items(data)
-    warm = np.setdiff1d(data.item_ids, parts.cold_items)
-    with pytest.raises(ValueError, match=r"entries of cold items in train is \d+; expected 0"):
-        replace(parts, cold_items=warm[:1])
-    with pytest.raises(ValueError, match="number of cold_items that are on the item axis is 0"):
-        replace(parts, cold_items=np.array([-5]))
-
-
-def test_parts_share_their_axes(data: Interactions) -> None:
-    parts = splits.strong(data)
-    with pytest.raises(ValueError, match="HeldOut: user_ids is not the same in all parts"):
-        HeldOut(parts.test.histories, parts.validation.targets)
-    with pytest.raises(ValueError, match="Split: item_ids is not the same in all parts"):
-        Split(parts.train.with_items(data.item_ids[::-1]), parts.test)
-
-
 # parameters
 
 
@@ -392,6 +341,17 @@ def test_split_names_its_ways(data: Interactions) -> None:
 
 def test_a_share_of_cold_items_by_cold(data: Interactions) -> None:
     assert len(split(data, "cold", cold=0.5).cold_items) == data.n_items // 2
+
+
+def test_whole_number_ids_are_split_without_pyarrow() -> None:
+    code = (
+        "import sys, numpy as np; from pyhybrid.data import Interactions, split;"
+        "users = np.repeat(np.arange(20), 10); items = np.tile(np.arange(50), 4);"
+        "data = Interactions.from_columns(users, items, times=np.arange(200));"
+        f"[split(data, by, cold=0.1) for by in {WAYS}];"
+        "sys.exit('pyarrow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @settings(max_examples=60, deadline=None)

@@ -29,7 +29,10 @@ def machine() -> dict[str, Any]:
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     ]
-    return {"cpu": names[0] if names else platform.processor(), "threads": len(os.sched_getaffinity(0))}
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "threads": len(os.sched_getaffinity(0)),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Write the README's tables from the results under bench/results.
 
-    python bench/tables.py            rewrites README.md
-    python bench/tables.py --check    fails if README.md is not up to date
+python bench/tables.py            rewrites README.md
+python bench/tables.py --check    fails if README.md is not up to date
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def ml1m_strong() -> str:
         label = f"`ESLER(l2={l2})`" if l2 else model
         lines.append(f"| {label} | " + " | ".join(f"{row[m]:.4f}" for m in metrics) + " |")
     lines.append("")
-    lines.append(f"Recall is over min(k, targets) ({provenance(result)}; `python bench/ml1m_strong.py`).")
+    lines.append(
+        f"Recall is over min(k, targets) ({provenance(result)}; `python bench/ml1m_strong.py`)."
+    )
     return "\n".join(lines)
 
 

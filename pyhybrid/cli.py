@@ -84,7 +84,10 @@ def split(
     print(f"{made}\nwritten to {out}")
 
 
-@app.command(epilog="Example: [bold]pyhybrid fit split/train.parquet -p l2=500 --out model[/bold]")
+@app.command(
+    epilog="Example: [bold]pyhybrid fit split/train.parquet --catalog split/items.parquet "
+    "-p l2=500 --out model[/bold]"
+)
 def fit(
     train: Files,
     out: Annotated[Path, typer.Option(help="The model's folder; an earlier model is replaced")],

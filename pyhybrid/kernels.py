@@ -416,6 +416,8 @@ def _csr(who: str, what: str, x: Any, *, values: bool = True) -> _core.Csr:
     if getattr(x, "format", None) != "csr":
         found = f"a {x.format} matrix" if hasattr(x, "format") else f"a {type(x).__name__}"
         raise TypeError(describe(who, what, found, "a SciPy CSR", f"use csr_array({what})"))
+    if x.ndim != 2:
+        raise ValueError(describe(who, f"{what}'s number of dimensions", x.ndim, "2"))
     if values and x.dtype != np.float32:
         raise TypeError(
             describe(who, f"{what}'s dtype", x.dtype, "float32", f"use {what}.astype(np.float32)")

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_array, csr_matrix, get_index_dtype
+from scipy.sparse import csr_array, csr_matrix
 
-from pyhybrid.data.columns import as_weights
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def csr(
     >>> csr(np.ones(1, np.float32), np.array([2]), np.array([0, 1]), (1, 3)).indices.dtype
     dtype('int32')
     """
-    dtype = get_index_dtype(maxval=max(len(indices), *shape))
+    dtype = np.int32 if max(len(indices), *shape) < 2**31 else np.int64
     indices, indptr = indices.astype(dtype, copy=False), indptr.astype(dtype, copy=False)
     return csr_array((data, indices, indptr), shape=shape)
 
@@ -210,15 +209,15 @@ def canonical_csr(matrix: Any) -> csr_array[np.float32]:
     """Refuse what could crash a kernel, and share what is canonical."""
     who = "from_csr"
     if not isinstance(matrix, csr_array | csr_matrix) or matrix.ndim != 2:
-        found = f"{type(matrix).__name__}"
-        raise TypeError(describe(who, "matrix", found, "a two-dimensional scipy.sparse CSR matrix"))
+        found = f"{type(matrix).__name__} of shape {getattr(matrix, 'shape', 'unknown')}"
+        raise TypeError(describe(who, "matrix", found, "a two-dimensional SciPy CSR matrix"))
     if matrix.dtype != np.float32:
         way_out = 'matrix.astype("float32")'
         raise TypeError(describe(who, "matrix.dtype", matrix.dtype, "float32", way_out))
-    users, items = matrix.shape
-    indptr, size = matrix.indptr, int(matrix.indptr[-1])
+    (users, items), indptr = matrix.shape, matrix.indptr
+    size = int(indptr[-1]) if len(indptr) == users + 1 else -1
     indices, data = matrix.indices[:size], matrix.data[:size]
-    fits = len(indptr) == users + 1 and len(indices) == len(data) == size and indptr[0] == 0
+    fits = len(indices) == len(data) == size and indptr[0] == 0
     if not fits or (indptr[1:] < indptr[:-1]).any():
         expected = "row bounds that rise from 0 to the number of entries"
         raise ValueError(describe(who, "matrix.indptr", "out of bounds", expected))
@@ -229,7 +228,10 @@ def canonical_csr(matrix: Any) -> csr_array[np.float32]:
     if not checked.has_canonical_format:
         checked = checked.copy()
         checked.sum_duplicates()
-    as_weights(checked.data, who, "matrix.data")
+    infinite = np.flatnonzero(~np.isfinite(checked.data))
+    if len(infinite):
+        found = f"{checked.data[infinite[0]]} at entry {infinite[0]}"
+        raise ValueError(describe(who, "matrix.data", found, "finite numbers"))
     return checked
 
 

@@ -31,9 +31,7 @@ __all__ = [
     "written_beside",
 ]
 
-Paths: TypeAlias = (
-    str | os.PathLike[str] | list[str | os.PathLike[str]] | tuple[str | os.PathLike[str], ...]
-)
+Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _BATCH = 1 << 18  # rows
 _BLOCK = 1 << 22  # bytes of text at a time; a line of JSON must fit
@@ -83,7 +81,7 @@ def open_files(paths: Paths, columns: Sequence[Column], who: str, *, rest: bool 
     Parquet and CSV are read batch by batch, JSON lines and compressed Parquet at once.
 
     Args:
-        paths: A path or a sequence of paths; of a folder, its Parquet files in order of name.
+        paths: A path, or a list or tuple of paths; of a folder, its Parquet files in order of name.
         columns: The columns that each file must have.
         who: Who asks, as errors name it.
         rest: Read the files' other columns too.

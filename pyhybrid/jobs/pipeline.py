@@ -245,7 +245,7 @@ def evaluate(
     items = column_of(table["item_id"], "evaluate", "item_id")
     item_ids = extend(wanted.item_ids, items)
     if trained is not None:
-        item_ids = extend(item_ids, trained.item_ids)
+        item_ids = extend(item_ids, column_of(trained.item_ids, "evaluate", "item_id"))
     ranking = _ranking(table, items, wanted.user_ids, item_ids)
     warm = seen = None
     if trained is not None:

@@ -131,7 +131,7 @@ def recommend(
     histories: Files,
     out: Annotated[Path, typer.Option(help="A new folder for the parts, or an interrupted job's")],
     n: Annotated[int, typer.Option("-n", help="Items a user")] = 10,
-    rows: Annotated[int, typer.Option(help="Users a part")] = 100_000,
+    users: Annotated[int, typer.Option(help="Users a part")] = 100_000,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Recommend what is in the history, too")
     ] = False,
@@ -160,7 +160,7 @@ def recommend(
         histories,
         out,
         n,
-        rows=rows,
+        users=users,
         exclude_seen=not keep_seen,
         unknown_items=unknown_items,
         threads=threads,

@@ -73,9 +73,9 @@ NAMES += ["ranking_metrics", "score_metrics"]
 
 
 def digest(name, result):
-    """Hash every bit of a result; `esler_weights` alone is to 1e-6, so its rounded sums are."""
+    """Hash every bit of a result, or round its sum: `esler_weights` alone is to 1e-6."""
     if name == "esler_weights":
-        return [round(float(np.abs(result).sum(dtype=float)), 3), result.shape[0]]
+        return round(float(np.abs(result).sum(dtype=float)))
     arrays = result.values() if isinstance(result, dict) else result
     return hash(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
 
@@ -164,8 +164,8 @@ def run_pool():
     digests()
     context = multiprocessing.get_context("fork")
     with context.Pool(2, initializer=signal.alarm, initargs=(PATIENCE // 2,)) as pool:
-        results = pool.map(in_pool, range(3), chunksize=1)
-    assert results == [results[0]] * 3
+        results = pool.map(in_pool, range(2), chunksize=1)
+    assert results == [results[0]] * 2
     print(json.dumps(results[0]))
 
 
@@ -198,7 +198,7 @@ def run_data_loader():
 
     class Items(torch.utils.data.Dataset):
         def __len__(self):
-            return 4
+            return 2
 
         def __getitem__(self, index):
             signal.alarm(PATIENCE // 2)
@@ -208,7 +208,7 @@ def run_data_loader():
         Items(), num_workers=2, batch_size=1, collate_fn=list, multiprocessing_context="fork"
     )
     results = [result for batch in loader for result in batch]
-    assert results == [results[0]] * 4
+    assert results == [results[0]] * 2
     print(json.dumps(results[0]))
 
 
@@ -231,14 +231,13 @@ def assert_same(name, got, wanted):
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_kernels_that_run_at_once_do_not_disturb_each_other(name):
+def test_kernels_that_run_at_once_do_not_disturb_each_other():
     runs = cases()
-    wanted = {other: run(threads=1) for other, run in runs.items()}
+    wanted = {name: run(threads=1) for name, run in runs.items()}
     with ThreadPoolExecutor(4) as pool:
-        jobs = [(one, pool.submit(runs[one], threads=2)) for _ in range(4) for one in (name, *runs)]
-        for one, job in jobs:
-            assert_same(one, job.result(timeout=PATIENCE), wanted[one])
+        jobs = [(name, pool.submit(runs[name], threads=2)) for _ in range(4) for name in NAMES]
+        for name, job in jobs:
+            assert_same(name, job.result(timeout=PATIENCE), wanted[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -272,25 +271,20 @@ def test_a_number_of_threads_that_is_no_integer_is_refused(name):
             cases()[name](threads=threads)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["gram", "esler_weights", "top_n", "top_n_factors"])
 def test_other_python_threads_run_meanwhile(name):
-    """The GIL is released: another thread's counter goes on while kernels run."""
-    run, stop, count = cases()[name], threading.Event(), [0]
+    work, seen = long_work(name, 0.15), []
 
-    def tick():
-        while not stop.is_set():
-            count[0] += 1
-            time.sleep(0)
+    def note():
+        time.sleep(0.01)
+        seen.append(time.monotonic())
 
-    ticker = threading.Thread(target=tick)
-    ticker.start()
-    try:
-        for _ in range(3):
-            run(threads=2)
-    finally:
-        stop.set()
-        ticker.join(timeout=PATIENCE)
-    assert count[0] > 0
+    thread = threading.Thread(target=note)
+    thread.start()
+    work()
+    end = time.monotonic()
+    thread.join(timeout=PATIENCE)
+    assert seen[0] < end
 
 
 # Progress
@@ -373,27 +367,34 @@ def test_a_kernel_may_run_within_another_ones_progress():
 # Ctrl-C
 
 
-def run_long(name):
-    """Run a kernel of several seconds; say when it starts, and how long after Ctrl-C it ended."""
+def long_work(name, share=1.0):
+    """Return a kernel call of some seconds times `share`."""
     from pyhybrid import kernels
 
+    rng = np.random.default_rng(0)
+    if name == "esler_weights":
+        n = int(6000 * share ** (1 / 3))
+        g = np.full((n, n), 0.1, np.float32)
+        return lambda: kernels.esler_weights(g, 6000.0, overwrite=True)
+    if name == "top_n_factors":
+        users = rng.standard_normal((int(40_000 * share), 128), dtype=np.float32)
+        items = rng.standard_normal((4000, 128), dtype=np.float32)
+        return lambda: kernels.top_n_factors(users, items, 10, threads=2)
+    rows, width, n_items = {"gram": (8000, 1000, 1000), "top_n": (40_000, 100, 3000)}[name]
+    rows = int(rows * share)
+    ones = np.ones(rows * width, np.float32)
+    x = csr_array((ones, *block(rows, width)), shape=(rows, n_items))
+    if name == "gram":
+        return lambda: kernels.gram(x, threads=2)
+    weights = rng.standard_normal((n_items, n_items), dtype=np.float32)
+    return lambda: kernels.top_n(x, weights, 100, threads=2)
+
+
+def run_long(name):
+    """Run a kernel of some seconds; say when it starts, and whether Ctrl-C ended it."""
     signal.alarm(PATIENCE)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-    rng = np.random.default_rng(0)
-    if name == "gram":
-        x = csr_array((np.ones(8_000_000, np.float32), *block(8000, 1000)), shape=(8000, 1000))
-        work = lambda: kernels.gram(x, threads=1)  # noqa: E731
-    elif name == "esler_weights":
-        g = np.full((6000, 6000), 0.1, np.float32)
-        work = lambda: kernels.esler_weights(g, 6000.0, overwrite=True)  # noqa: E731
-    elif name == "top_n":
-        x = csr_array((np.ones(4_000_000, np.float32), *block(40_000, 100)), shape=(40_000, 3000))
-        w = rng.standard_normal((3000, 3000), dtype=np.float32)
-        work = lambda: kernels.top_n(x, w, 100, threads=1)  # noqa: E731
-    elif name == "top_n_factors":
-        users = rng.standard_normal((40_000, 128), dtype=np.float32)
-        items = rng.standard_normal((4000, 128), dtype=np.float32)
-        work = lambda: kernels.top_n_factors(users, items, 10, threads=1)  # noqa: E731
+    work = long_work(name)
     print("started", flush=True)
     start = time.monotonic()
     try:

@@ -8,25 +8,26 @@ from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.tables import Column, open_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
 
     from pyhybrid.data.tables import Paths
 
-__all__ = ["is_sorted_by_user", "stream_users"]
+__all__ = ["rows_if_sorted", "stream_users"]
 
 
-def is_sorted_by_user(paths: Paths, user: str = "user_id") -> bool:
-    """Tell whether files are Parquet whose users never go down from row to row.
+def rows_if_sorted(paths: Paths, user: str = "user_id") -> int | None:
+    """Count the rows of Parquet files if their users never go down from row to row, else None.
 
-    Then `stream_users` can read them. Reads the one column once.
+    Where they don't, `stream_users` can read them. Reads the one column once.
     """
     import pyarrow.compute as pc
 
     tables = open_files(paths, [Column(user, "user")], "recommend")
     if tables.untyped:
-        return False
+        return None
+    rows = 0
     last: Any = None
     for batch in tables.batches():
         users = batch.column(user)
@@ -34,49 +35,70 @@ def is_sorted_by_user(paths: Paths, user: str = "user_id") -> bool:
             continue
         falls = pc.any(pc.less(users.slice(1), users.slice(0, len(users) - 1))).as_py()
         if falls or (last is not None and users[0].as_py() < last):
-            return False
+            return None
+        rows += len(users)
         last = users[len(users) - 1].as_py()
-    return True
+    return rows
 
 
 def stream_users(
-    paths: Paths, rows: int, *, user: str = "user_id", **columns: Any
+    paths: Paths,
+    users: int,
+    *,
+    user: str = "user_id",
+    report: Callable[[int], object] | None = None,
+    **columns: Any,
 ) -> Iterator[Interactions]:
-    """Yield the interactions of `rows` users after the other, from files sorted by user.
+    """Yield the interactions of some users after the other, from files sorted by user.
 
     Memory: one part and one batch of rows. Each part has its own item axis.
 
     Args:
-        paths: Parquet files for which `is_sorted_by_user` holds.
-        rows: Users a part; the last part may have fewer.
+        paths: Parquet files for which `rows_if_sorted` is a number.
+        users: Users a part; the last part may have fewer.
         user: The column of the users' ids.
+        report: Called with the number of rows that the parts so far came from.
         **columns: As `Interactions.read` takes them.
     """
-    import pyarrow.compute as pc
-
     names = [Column(user, "user"), Column(columns.get("item", "item_id"), "item")]
     names += [Column(columns[k], k) for k in ("weight", "time", "rating") if columns.get(k)]
+    rows = 0
+    for batches in _by_users(open_files(paths, names, "recommend").batches(), user, users):
+        yield _interactions(batches, user, columns)
+        rows += sum(len(batch) for batch in batches)
+        if report is not None:
+            report(rows)
+
+
+def _by_users(
+    batches: Iterable[pa.RecordBatch], user: str, users: int
+) -> Iterator[list[pa.RecordBatch]]:
+    """Cut batches sorted by user into lists of batches with `users` users each."""
+    import pyarrow.compute as pc
+
     held: list[pa.RecordBatch] = []
     users_held = 0
     last: Any = None
-    for batch in open_files(paths, names, "recommend").batches():
-        while len(batch):
-            ids = batch.column(user)
-            starts = pc.indices_nonzero(pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
-            firsts = [0, *(start + 1 for start in starts.to_pylist())]
+    for batch in batches:
+        rest = batch
+        while len(rest):
+            ids = rest.column(user)
+            changes = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))
+            firsts = [0, *(place + 1 for place in pc.indices_nonzero(changes).to_pylist())]
             if users_held and ids[0].as_py() == last:
-                firsts = firsts[1:]
-            room = rows - users_held
-            end = firsts[room] if room < len(firsts) else len(batch)
-            held.append(batch.slice(0, end))
-            users_held += min(room, len(firsts))
-            last = ids[end - 1].as_py() if end else last
-            batch = batch.slice(end)
-            if len(batch):
-                yield _interactions(held, user, columns)
+                firsts = firsts[1:]  # the batch goes on with the user that the last one ended with
+            room = users - users_held
+            end = firsts[room] if room < len(firsts) else len(rest)
+            if end:
+                held.append(rest.slice(0, end))
+                users_held += min(room, len(firsts))
+                last = ids[end - 1].as_py()
+            rest = rest.slice(end)
+            if len(rest):
+                yield held
                 held, users_held = [], 0
-    if users_held:
-        yield _interactions(held, user, columns)
+    if held:
+        yield held
 
 
 def _interactions(

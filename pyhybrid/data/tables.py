@@ -300,10 +300,10 @@ def _readable(path: Path, who: str) -> Iterator[None]:
 
     try:
         yield
-    except PermissionError:
+    except (PermissionError, MemoryError, KeyboardInterrupt):  # Arrow has its own of these
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().partition("\n")[0]
         found, rule = f"unreadable ({reason})", f"an intact {_ending(path)} file"
         raise ValueError(describe(who, str(path), found, rule)) from error
 

@@ -21,7 +21,7 @@ from pyhybrid.data.catalog import Catalog
 from pyhybrid.data.ids import column_of, extend, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.splits import split as split_interactions
-from pyhybrid.data.streaming import is_sorted_by_user, stream_users
+from pyhybrid.data.streaming import rows_if_sorted, stream_users
 from pyhybrid.data.tables import Column, open_files, write_parquet
 from pyhybrid.errors import describe
 from pyhybrid.evaluation import METRICS, Report, evaluate_ranking
@@ -153,14 +153,14 @@ def recommend(
     out: Folder,
     n: int = 10,
     *,
-    rows: int = 100_000,
+    users: int = 100_000,
     exclude_seen: bool = True,
     unknown_items: Literal["error", "drop"] = "error",
     threads: int = 0,
     progress: Progress = False,
     **columns: Any,
 ) -> list[Path]:
-    """Write each user's top n as Parquet parts of `rows` users.
+    """Write each user's top n as Parquet parts of `users` users.
 
     Parquet files that are sorted by user are read as a stream, at constant memory; others are read
     whole first (8 bytes an event). A job that was interrupted goes on at the first missing part.
@@ -170,7 +170,7 @@ def recommend(
         histories: Files of events.
         out: A new or empty folder, or an interrupted job's.
         n: Items a user.
-        rows: Users a part.
+        users: Users a part.
         exclude_seen: Leave out what is in the user's history.
         unknown_items: What to do about items that the model doesn't know: "error" or "drop".
         threads: 0 for all that this process may use.
@@ -184,10 +184,12 @@ def recommend(
     with progress_bar("recommending", progress) as report:
 
         def parts() -> Iterator[Interactions]:
-            if is_sorted_by_user(histories, columns.get("user", "user_id")):
-                found = stream_users(histories, rows, **columns)
+            total = rows_if_sorted(histories, columns.get("user", "user_id"))
+            if total is None:
+                found = parts_of(Interactions.read(histories, **columns), users, report)
             else:
-                found = parts_of(Interactions.read(histories, **columns), rows, report)
+                told = None if report is None else lambda done: report(done / total)
+                found = stream_users(histories, users, report=told, **columns)
             for part in found:
                 yield part.with_items(recommender.item_ids, unknown=unknown_items)
 

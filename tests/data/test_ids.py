@@ -6,11 +6,12 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyhybrid.data.ids import as_ids, column_of, encode, extend, join, positions, whole_numbers
 
+quick = settings(max_examples=40, deadline=None)
 whole = st.integers(-(2**63), 2**63 - 1)
 text = st.text(st.characters(exclude_categories=("Cs",)))
 values = st.one_of(st.lists(whole), st.lists(text))
@@ -102,6 +103,7 @@ def test_no_ids_are_no_error(empty):
     assert len(as_ids(empty, "fit", "items")) == 0
 
 
+@quick
 @given(values, st.data())
 def test_positions_agree_with_a_dictionary(wanted, data):
     ids = list(dict.fromkeys(data.draw(st.permutations(wanted))[: len(wanted) // 2 + 1]))
@@ -118,6 +120,7 @@ def test_numbers_never_match_strings():
         join([column_of([7], "", ""), column_of(["7"], "", "")], "read", "the users' ids")
 
 
+@quick
 @given(values)
 def test_encode_gives_each_row_its_id(rows):
     column = column_of(rows, "", "")
@@ -126,6 +129,7 @@ def test_encode_gives_each_row_its_id(rows):
     assert [distinct.tolist()[code] for code in codes] == rows
 
 
+@quick
 @given(values, st.data())
 def test_extend_sorts_and_keeps_what_was_there(rows, data):
     assert extend(None, column_of(rows, "", "")).tolist() == sorted(set(rows))
@@ -135,6 +139,7 @@ def test_extend_sorts_and_keeps_what_was_there(rows, data):
     assert ids.tolist() == previous + sorted(set(rows) - set(previous))
 
 
+@quick
 @given(st.lists(st.one_of(whole.map(str), text), min_size=1))
 def test_only_strings_that_all_spell_numbers_become_numbers(rows):
     numbers = whole_numbers(pa.array(rows, pa.string()))

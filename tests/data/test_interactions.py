@@ -7,13 +7,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from pyhybrid.data import Interactions, building, matrices
 from pyhybrid.data.tables import write_parquet, write_text
 
+quick = settings(max_examples=40, deadline=None)
 RULES = ("once", "sum", "count")
 numbers = st.integers(-50, 50)
 rows_of_any = st.lists(
@@ -59,6 +60,7 @@ def check_canonical(interactions):
 # ---- what the rows become
 
 
+@quick
 @given(rows_of_any, st.sampled_from(RULES), st.booleans())
 def test_the_matrix_is_what_a_dictionary_would_hold(rows, duplicates, weighted):
     users, items, weights, _ = columns(rows)
@@ -81,6 +83,7 @@ def test_the_matrix_is_what_a_dictionary_would_hold(rows, duplicates, weighted):
         assert seen.matrix[row, column] == pytest.approx(fold(sorted(values)), rel=1e-6, abs=1e-3)
 
 
+@quick
 @given(rows_of_any, st.randoms(use_true_random=False), st.sampled_from(("once", "sum")))
 def test_permuting_rows_gives_the_same_to_the_last_bit(rows, random, duplicates):
     users, items, weights, _ = columns(rows)
@@ -90,6 +93,7 @@ def test_permuting_rows_gives_the_same_to_the_last_bit(rows, random, duplicates)
     assert same(one, Interactions.from_columns(users, items, weights, duplicates=duplicates))
 
 
+@quick
 @given(rows_of_any, st.integers(1, 4), st.booleans())
 def test_small_batches_give_what_one_gives(rows, size, as_text):
     table = pa.table(dict(zip(("user_id", "item_id", "w", "t"), columns(rows), strict=True)))
@@ -106,6 +110,7 @@ def test_small_batches_give_what_one_gives(rows, size, as_text):
         check_canonical(one)
 
 
+@quick
 @given(rows_of_any)
 def test_events_stand_in_time_order_with_ties_in_row_order(rows):
     users, items, weights, times = columns(rows)
@@ -123,6 +128,7 @@ def test_events_stand_in_time_order_with_ties_in_row_order(rows):
         assert history(ordered, user) == [r[1] for r in rows if r[0] == user]
 
 
+@quick
 @given(rows_of_any, rows_of_any)
 def test_earlier_ids_keep_their_positions(earlier, later):
     first = Interactions.from_columns(*columns(earlier)[:2])

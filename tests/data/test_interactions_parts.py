@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array, csr_matrix
 
 from pyhybrid.data import Interactions
 
+quick = settings(max_examples=40, deadline=None)
 numbers = st.integers(-50, 50)
 rows_of_any = st.lists(
     st.tuples(numbers, numbers, st.floats(-1e6, 1e6, width=32), st.integers(0, 5)), min_size=1
@@ -88,7 +89,11 @@ def broken(**arrays):
 @pytest.mark.parametrize(
     ("matrix", "error", "message"),
     [
-        (np.ones((2, 2), np.float32), TypeError, r"matrix is ndarray of shape .*; expected a two-dim"),
+        (
+            np.ones((2, 2), np.float32),
+            TypeError,
+            r"matrix is ndarray of shape .*; expected a two-dim",
+        ),
         (coo_array(np.ones((2, 2), np.float32)), TypeError, "matrix is coo_array"),
         (csr_array(np.ones(2, np.float32)), TypeError, r"matrix is csr_array of shape \(2,\)"),
         (csr_array(np.ones((2, 2))), TypeError, r'float64; expected float32; .*astype\("float32"'),
@@ -203,6 +208,7 @@ def test_keep_events_weighs_anew():
     check_canonical(SEEN.keep_events(np.zeros(6, bool)))
 
 
+@quick
 @given(rows_of_any, st.sampled_from(("once", "sum")), st.data())
 def test_keep_events_is_reading_fewer_rows(rows, duplicates, data):
     users, items, weights, _ = columns(sorted(rows, key=lambda row: row[0]))
@@ -229,6 +235,7 @@ def test_bad_masks_are_named():
             method()
 
 
+@quick
 @given(rows_of_any)
 def test_event_pairs_point_at_the_matrix(rows):
     seen = Interactions.from_columns(*columns(rows)[:2], ordered=True, duplicates="count")
@@ -240,6 +247,7 @@ def test_event_pairs_point_at_the_matrix(rows):
 # ---- to_arrow
 
 
+@quick
 @given(rows_of_any, st.sampled_from(("pairs", "rows", "times")))
 def test_to_arrow_reads_back(rows, order):
     users, items, weights, times = columns(rows)

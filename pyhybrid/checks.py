@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,17 @@ from pyhybrid.errors import describe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_dense", "check_dtype", "check_out", "count", "positive"]
+__all__ = [
+    "check_dense",
+    "check_dtype",
+    "check_out",
+    "count",
+    "metric_names",
+    "positive",
+    "running",
+    "sparse_arrays",
+    "switch",
+]
 
 
 def count(who: str, what: str, value: object, *, least: int = 1) -> int:
@@ -41,6 +52,73 @@ def positive(who: str, what: str, value: object) -> float:
     if not (math.isfinite(number) and number > 0):
         raise ValueError(describe(who, what, value, "a positive number"))
     return number
+
+
+def switch(who: str, what: str, value: object) -> bool:
+    """Return `value` if it is True or False.
+
+    >>> switch("ESLER", "keep_gram", True)
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(describe(who, what, repr(value), "True or False"))
+    return bool(value)
+
+
+def running(who: str, threads: object, progress: object) -> tuple[int, Any]:
+    """Return how a kernel is to run, if `threads` is a number of them and `progress` callable.
+
+    >>> running("gram", 2, None)
+    (2, None)
+    """
+    if progress is not None and not callable(progress):
+        raise TypeError(describe(who, "progress", repr(progress), "None or a callable"))
+    return count(who, "threads", threads, least=0), progress
+
+
+def metric_names(who: str, metrics: object) -> list[str]:
+    """Return distinct names of metrics, in order.
+
+    >>> metric_names("evaluate", ["ndcg@10", "recall@20", "ndcg@10"])
+    ['ndcg@10', 'recall@20']
+    """
+    listed = list(metrics) if isinstance(metrics, Iterable) else [metrics]
+    names = [name for name in listed if isinstance(name, str)]
+    if isinstance(metrics, str) or len(names) < len(listed):
+        expected = 'a list of names such as "ndcg@100"'
+        raise TypeError(describe(who, "metrics", repr(metrics), expected))
+    return list(dict.fromkeys(names))
+
+
+def sparse_arrays(
+    who: str, what: str, x: Any, *, layout: str = "csr", values: bool = True
+) -> tuple[int, int, NDArray[Any], NDArray[Any], NDArray[np.float32] | None]:
+    """Take a SciPy CSR (or CSC) apart: rows, columns (a CSC's the other way round), its arrays.
+
+    The entries' values are left out with ``values=False``, whatever their dtype. That indices are
+    in range is left to the core.
+
+    Raises:
+        TypeError: If it has another layout, or a dtype other than float32, or indices other than
+            int32 or int64.
+        ValueError: If it is not a matrix.
+    """
+    if getattr(x, "format", None) != layout:
+        found = f"a {x.format} matrix" if hasattr(x, "format") else f"a {type(x).__name__}"
+        way_out = f"use {layout}_array({what})"
+        raise TypeError(describe(who, what, found, f"a SciPy {layout.upper()}", way_out))
+    if x.ndim != 2:
+        raise ValueError(describe(who, f"{what}'s number of dimensions", x.ndim, "2"))
+    if values and x.dtype != np.float32:
+        way_out = f"use {what}.astype(np.float32)"
+        raise TypeError(describe(who, f"{what}'s dtype", x.dtype, "float32", way_out))
+    for name in ("indptr", "indices"):
+        dtype = getattr(x, name).dtype
+        if dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
+            raise TypeError(describe(who, f"{what}.{name}'s dtype", dtype, "int32 or int64"))
+    rows, columns = (int(size) for size in (x.shape if layout == "csr" else x.shape[::-1]))
+    indptr, indices = np.ascontiguousarray(x.indptr), np.ascontiguousarray(x.indices)
+    return rows, columns, indptr, indices, np.ascontiguousarray(x.data) if values else None
 
 
 def check_dtype(who: str, what: str, array: object, dtype: type[np.generic]) -> None:

@@ -218,10 +218,20 @@ def compare(
     """
     from collections.abc import Mapping
 
-    named = models if isinstance(models, Mapping) else {repr(model): model for model in models}
+    named = (
+        list(models.items())
+        if isinstance(models, Mapping)
+        else [(repr(model), model) for model in models]
+    )
+    names = [name for name, _ in named]
+    for name in names:
+        if names.count(name) > 1:
+            way_out = "name the models: compare({name: model})"
+            raise ValueError(
+                describe("compare", f"the name {name}", "there twice", "once", way_out)
+            )
     reports = [
-        evaluate(model, held_out, metrics, name=name, threads=threads)
-        for name, model in named.items()
+        evaluate(model, held_out, metrics, name=name, threads=threads) for name, model in named
     ]
     return Report(
         tuple(figure for report in reports for figure in report.figures),

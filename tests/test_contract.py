@@ -60,8 +60,9 @@ def checkerboard() -> Interactions:
 
 
 def whole_catalog() -> Catalog:
-    ids = [COLD[0], *(f"i{item:02}" for item in reversed(range(ITEMS))), COLD[1]]
-    titles = ["a cold one", *(f"{'even odd'.split()[i % 2]} {i}" for i in range(ITEMS)), "another"]
+    known = range(ITEMS - 1, -1, -1)
+    ids = [COLD[0], *(f"i{item:02}" for item in known), COLD[1]]
+    titles = ["cold a", *(("even", "odd")[item % 2] for item in known), "cold b"]
     return Catalog.from_columns(ids, title=titles)
 
 
@@ -454,6 +455,8 @@ def test_items_are_found_by_id(model: Recommender) -> None:
 def test_numbers_are_not_taken_for_strings_nor_cut_to_integers(name: str) -> None:
     model = make(name).fit(Interactions.from_columns([1, 1, 2], [7, 8, 7], ordered=True))
     assert model.item_positions([8, 7]).tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"unknown items is 1 \(first: 9\); expected 0$"):
+        model.item_positions([8, 9])
     for wrong in ([7.9], ["7"]):
         with pytest.raises((TypeError, ValueError)):
             model.item_positions(wrong)

@@ -49,6 +49,12 @@ void bind_arrays(py::module_& m) {
                                     py::arg("rows"), py::arg("cols"), py::arg("indptr").noconvert(),
                                     py::arg("indices").noconvert(),
                                     py::arg("values").noconvert() = py::none());
+  m.def(
+      "check",
+      [](const HeldCsr& matrix, const std::string& who, const std::string& what) {
+        check(matrix.view, who, what);
+      },
+      py::arg("matrix"), py::arg("who"), py::arg("what"));
   m.def("resolve_threads", &resolve_threads, py::arg("threads"));
 }
 

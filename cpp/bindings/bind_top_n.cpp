@@ -10,9 +10,8 @@ Restriction restriction_of(const HeldCsr* exclude, const Among& among) {
   Restriction restriction;
   if (exclude != nullptr) restriction.exclude = &exclude->view;
   if (among) {
-    restriction.among = read(*among);
-    restriction.among_rows = among->ndim() == 1 ? 1 : among->shape(0);
-    restriction.among_cols = among->shape(among->ndim() - 1);
+    const std::int64_t rows = among->ndim() == 1 ? 1 : among->shape(0);
+    restriction.among = AllowList{read(*among), rows, among->shape(among->ndim() - 1)};
   }
   return restriction;
 }

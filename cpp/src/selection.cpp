@@ -28,21 +28,20 @@ void check_exclude(const std::string& who, const Csr& exclude, std::int64_t rows
   }
 }
 
-void check_among(const std::string& who, const Restriction& restriction, std::int64_t rows,
+void check_among(const std::string& who, const AllowList& among, std::int64_t rows,
                  std::int64_t n_items) {
-  if (restriction.among_rows > 1 && restriction.among_rows != rows) {
-    throw bad_value(who, "the number of rows in among", restriction.among_rows,
+  if (among.rows != 1 && among.rows != rows) {
+    throw bad_value(who, "the number of rows in among", among.rows,
                     concat("1, or one for each of the ", rows, " rows"));
   }
-  const auto size = static_cast<std::int64_t>(restriction.among.size());
-  if (size != restriction.among_rows * restriction.among_cols) {
-    throw bad_value(who, "among's size", size,
-                    concat(restriction.among_rows, " x ", restriction.among_cols));
+  const auto size = static_cast<std::int64_t>(among.items.size());
+  if (size != among.rows * among.cols) {
+    throw bad_value(who, "among's size", size, concat(among.rows, " x ", among.cols));
   }
-  const auto bad = std::find_if(restriction.among.begin(), restriction.among.end(),
+  const auto bad = std::find_if(among.items.begin(), among.items.end(),
                                 [n_items](std::int32_t item) { return item >= n_items; });
-  if (bad != restriction.among.end()) {
-    throw bad_value(who, concat("among's entry ", bad - restriction.among.begin()), *bad,
+  if (bad != among.items.end()) {
+    throw bad_value(who, concat("among's entry ", bad - among.items.begin()), *bad,
                     concat("an item below ", n_items, ", or -1 for none"));
   }
 }
@@ -107,10 +106,13 @@ CandidateRule::CandidateRule(std::string who, const Restriction& restriction, st
     throw bad_value(who_, "the number of items", n_items, "0 to 2^31 - 1");
   }
   if (restriction.exclude != nullptr) check_exclude(who_, *restriction.exclude, rows, n_items);
-  check_among(who_, restriction, rows, n_items);
-  if (restriction.among_rows == 1) {
-    shared_allowed_.assign(restriction.among.begin(), restriction.among.end());
-    sort_unique(shared_allowed_);
+  if (restriction.among) {
+    check_among(who_, *restriction.among, rows, n_items);
+    if (restriction.among->rows == 1) {
+      const auto items = restriction.among->items;
+      shared_allowed_.assign(items.begin(), items.end());
+      sort_unique(shared_allowed_);
+    }
   }
 }
 
@@ -120,9 +122,9 @@ void CandidateRule::copy_excluded(std::int64_t row, std::vector<std::int32_t>& i
 
 std::span<const std::int32_t> CandidateRule::allowed(std::int64_t row,
                                                      std::vector<std::int32_t>& scratch) const {
-  if (restriction_.among_rows <= 1) return shared_allowed_;
-  const auto cols = static_cast<std::size_t>(restriction_.among_cols);
-  const auto items = restriction_.among.subspan(static_cast<std::size_t>(row) * cols, cols);
+  if (!restriction_.among || restriction_.among->rows == 1) return shared_allowed_;
+  const auto cols = static_cast<std::size_t>(restriction_.among->cols);
+  const auto items = restriction_.among->items.subspan(static_cast<std::size_t>(row) * cols, cols);
   scratch.assign(items.begin(), items.end());
   sort_unique(scratch);
   return scratch;

@@ -51,7 +51,7 @@ class CandidateRule {
   const std::string& who() const { return who_; }
   std::int64_t n_items() const { return n_items_; }
   std::int64_t n() const { return n_; }
-  bool has_allow_list() const { return restriction_.among_rows > 0; }
+  bool has_allow_list() const { return restriction_.among.has_value(); }
 
   /// Writes the row's excluded items, ascending, over `items`.
   void copy_excluded(std::int64_t row, std::vector<std::int32_t>& items) const;

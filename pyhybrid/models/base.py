@@ -10,7 +10,7 @@ import numpy as np
 
 from pyhybrid import kernels
 from pyhybrid.checks import count
-from pyhybrid.data.ids import positions
+from pyhybrid.data.ids import column_of, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
 from pyhybrid.models.storage import read_folder, write_folder
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from pyhybrid.data.catalog import Catalog
-    from pyhybrid.kernels import CSR, TopN
+    from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 
 __all__ = ["Recommender"]
@@ -227,13 +227,14 @@ class Recommender(ABC):
             ValueError: If the model doesn't know one of them.
         """
         self._require_fitted("item_positions")
-        found = positions(np.asarray(ids, dtype=self.item_ids.dtype), self.item_ids)
+        who = type(self).__name__
+        wanted = column_of(ids, who, "ids")
+        found = positions(wanted, self.item_ids, who)
         unknown = np.flatnonzero(found < 0)
         if len(unknown):
-            first = np.asarray(ids, dtype=self.item_ids.dtype)[unknown[0]]
-            what = "number of unknown items"
+            first = wanted[unknown[0] : unknown[0] + 1].tolist()[0]
             value = f"{len(unknown)} (first: {first!r})"
-            raise ValueError(describe(type(self).__name__, what, value, "0"))
+            raise ValueError(describe(who, "number of unknown items", value, "0"))
         return found.astype(np.int32)
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pyhybrid import kernels
-from pyhybrid.checks import count, positive
+from pyhybrid.checks import count, positive, switch
 from pyhybrid.data.ids import positions
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.kernels import CSR, TopN
+    from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 
 __all__ = ["ESLER", "Explanation"]
@@ -70,7 +70,7 @@ class ESLER(Recommender):
     def __init__(self, *, l2: float = 500.0, min_count: int = 1, keep_gram: bool = False) -> None:
         self.l2 = positive("ESLER", "l2", l2)
         self.min_count = count("ESLER", "min_count", min_count)
-        self.keep_gram = bool(keep_gram)
+        self.keep_gram = switch("ESLER", "keep_gram", keep_gram)
         if self.keep_gram and self.min_count > 1:
             # partial_fit could not tell what the items left out so far have to add.
             raise ValueError(describe("ESLER", "min_count", min_count, "1 with keep_gram=True"))

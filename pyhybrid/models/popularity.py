@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.kernels import TopN
+    from pyhybrid.kernels.core import TopN
 
 __all__ = ["Popularity"]
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "pyhybrid/csr.hpp"
@@ -17,16 +18,21 @@
 
 namespace pyhybrid {
 
+/// Allowed items: rows x cols, row-major, in any order; negative entries stand for none. One row
+/// stands for all rows of a ranking.
+struct AllowList {
+  std::span<const std::int32_t> items;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+};
+
 /// Which items may stand in which row.
 struct Restriction {
   /// (rows, items): the entries stored in a row are never returned in it. May be null.
   const Csr* exclude = nullptr;
 
-  /// Allowed items: `among_rows` x `among_cols`, row-major, any order, negative entries ignored.
-  /// One row of them stands for all rows; no rows mean no restriction.
-  std::span<const std::int32_t> among;
-  std::int64_t among_rows = 0;
-  std::int64_t among_cols = 0;
+  /// Without it all items are allowed.
+  std::optional<AllowList> among;
 };
 
 /// Where a ranking is written: (rows, n) each, row-major, best first.

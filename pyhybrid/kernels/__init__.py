@@ -1,0 +1,30 @@
+"""The core's kernels as functions: checked arguments in, NumPy arrays out.
+
+What all of them share:
+
+- Inputs are never converted in silence: another dtype or layout is a TypeError that names the
+  right one. CSR inputs may have int32 or int64 indices, rows in any order, and entries that
+  stand twice (they count with their sum).
+- ``threads=0`` means OMP_NUM_THREADS if set, else the smaller of the CPUs that this process may
+  run on and its container's CPU quota. Results are the same bits for every number of threads
+  (`esler_weights`, which stands on BLAS, to 1e-6 relative).
+- ``progress`` is called from time to time with the share of the work that is done, 0.0 to 1.0.
+- The GIL is released while a kernel runs, and Ctrl-C stops it within a second.
+"""
+
+from __future__ import annotations
+
+from pyhybrid.kernels.metrics import largest_cutoff, ranking_metrics, score_metrics
+from pyhybrid.kernels.ranking import top_n, top_n_factors, top_n_scores
+from pyhybrid.kernels.solve import esler_weights, gram
+
+__all__ = [
+    "esler_weights",
+    "gram",
+    "largest_cutoff",
+    "ranking_metrics",
+    "score_metrics",
+    "top_n",
+    "top_n_factors",
+    "top_n_scores",
+]

@@ -1,0 +1,34 @@
+"""The compiled core, and how SciPy's matrices reach it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pyhybrid.checks import sparse_arrays
+
+try:
+    from pyhybrid import _core
+except ImportError as error:
+    raise ImportError(
+        "pyhybrid's C++ core (pyhybrid._core) can't be loaded. In a source folder install it "
+        "first: pip install -c constraints.txt -e . ; a wheel must be used from outside the "
+        f"source folder ({error})"
+    ) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array, csr_matrix
+
+    CSR: TypeAlias = csr_array[Any] | csr_matrix[Any]
+    Progress: TypeAlias = Callable[[float], object]
+    TopN: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+__all__ = ["CSR", "Progress", "TopN", "_core", "core_csr"]
+
+
+def core_csr(who: str, what: str, x: Any, *, values: bool = True) -> _core.Csr:
+    """Hand a SciPy CSR to the core, without a copy; see `pyhybrid.checks.sparse_arrays`."""
+    return _core.Csr(*sparse_arrays(who, what, x, values=values))

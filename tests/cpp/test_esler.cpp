@@ -1,0 +1,121 @@
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "check.hpp"
+#include "matrices.hpp"
+#include "openblas.hpp"
+#include "pyhybrid/esler.hpp"
+#include "pyhybrid/gram.hpp"
+
+using namespace pyhybrid;
+using Values = std::vector<float>;
+
+static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+static Values gram_of_random(std::int64_t users, std::int64_t items, int most) {
+  const auto x = random_matrix(users, items, most, false);
+  Values out(items * items);
+  gram(x.view(), std::span<float>(out));
+  return out;
+}
+
+static Values solved(Values matrix, std::int64_t items, double l2, int threads = 0,
+                     Monitor* monitor = nullptr) {
+  esler_weights(matrix, items, l2, openblas, threads, monitor);
+  return matrix;
+}
+
+/// The largest entry off the diagonal of (G + l2 I) B - G, in some columns, beside the largest of
+/// G.
+static double residual(const Values& g, const Values& b, std::int64_t n, double l2,
+                       std::int64_t step) {
+  double worst = 0, scale = 0;
+  for (std::int64_t j = 0; j < n; j += step)
+    for (std::int64_t i = 0; i < n; ++i) {
+      double sum = l2 * b[i * n + j] - g[i * n + j];
+      for (std::int64_t k = 0; k < n; ++k) sum += static_cast<double>(g[i * n + k]) * b[k * n + j];
+      if (i != j) worst = std::max(worst, std::abs(sum));
+      scale = std::max(scale, static_cast<double>(std::abs(g[i * n + j])));
+    }
+  return worst / scale;
+}
+
+TEST(one_user_in_closed_form) {  // B_ij = 1 / (l2 + |x|^2 - 1), Sherman and Morrison
+  const std::int64_t n = 5;
+  const Values b = solved(Values(n * n, 1.0f), n, 3.0);
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < n; ++j)
+      CHECK(std::abs(b[i * n + j] - (i == j ? 0.0 : 1.0 / 7.0)) < 1e-6);
+}
+
+TEST(columns_are_divided_by_their_own_pivot) {  // A = (3 1; 1 2): B_01 = 1/3, B_10 = 1/2
+  const Values b = solved({2, 1, 1, 1}, 2, 1.0);
+  CHECK(b[0] == 0.0f && b[3] == 0.0f);
+  CHECK(std::abs(b[1] - 1.0 / 3.0) < 1e-6);
+  CHECK(std::abs(b[2] - 1.0 / 2.0) < 1e-6);
+}
+
+TEST(no_items_and_one_item) {
+  CHECK(solved({}, 0, 1.0).empty());
+  CHECK(solved({4.0f}, 1, 1.0) == Values{0.0f});
+}
+
+TEST(a_diagonal_gram_gives_zeros) { CHECK(solved({1, 0, 0, 7}, 2, 1.0) == Values(4, 0.0f)); }
+
+TEST(the_gradient_is_diagonal) {
+  for (const std::int64_t n : {2, 17, 130}) {
+    const Values g = gram_of_random(200, n, 12), b = solved(g, n, 5.0);
+    for (std::int64_t i = 0; i < n; ++i) CHECK(b[i * n + i] == 0.0f);
+    CHECK(residual(g, b, n, 5.0, 1) < 1e-5);
+  }
+}
+
+TEST(several_tiles) {
+  const std::int64_t n = 2100;
+  const Values g = gram_of_random(1000, n, 60), b = solved(g, n, 20.0);
+  CHECK(residual(g, b, n, 20.0, 349) < 1e-5);  // columns on either side of 2,048
+  for (std::int64_t i = 0; i < n; ++i) CHECK(b[i * n + i] == 0.0f);
+}
+
+TEST(the_upper_triangle_alone_is_read) {
+  const std::int64_t n = 40;
+  const Values g = gram_of_random(100, n, 12), b = solved(g, n, 5.0);
+  Values upper = g;
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < i; ++j) upper[i * n + j] = kNan;
+  CHECK(solved(upper, n, 5.0) == b);
+}
+
+TEST(an_l2_that_is_not_positive_and_finite_is_refused) {
+  for (const double l2 : {0.0, -1.0, -0.0, std::nan(""), kInfinity, -kInfinity})
+    CHECK_THROWS(std::invalid_argument, "esler_weights: l2 is ", solved({1}, 1, l2));
+}
+
+TEST(what_is_not_positive_definite_is_refused) {
+  CHECK_THROWS(std::invalid_argument, "positive definite", solved({1, 5, 5, 1}, 2, 1.0));
+  CHECK_THROWS(std::invalid_argument, "positive definite", solved({-2}, 1, 1.0));
+  for (const float bad : {kNan, std::numeric_limits<float>::infinity()}) {
+    CHECK_THROWS(std::invalid_argument, "esler_weights: ", solved({1, bad, bad, 1}, 2, 1.0));
+    CHECK_THROWS(std::invalid_argument, "esler_weights: ", solved({1, 0, 0, bad}, 2, 1.0));
+  }
+}
+
+TEST(a_matrix_of_another_size_is_refused) {
+  CHECK_THROWS(std::invalid_argument, "esler_weights: ", solved(Values(8), 3, 1.0));
+  CHECK_THROWS(std::invalid_argument, "esler_weights: ", solved(Values(10), 3, 1.0));
+  CHECK_THROWS(std::invalid_argument, "esler_weights: ", solved({}, -1, 1.0));
+  CHECK_THROWS(std::invalid_argument, "threads is -1", solved({1}, 1, 1.0, -1));
+}
+
+TEST(a_monitor_sees_progress_and_stops_the_kernel) {
+  const std::int64_t n = 2100;
+  Values g(n * n);
+  for (std::int64_t i = 0; i < n; ++i) g[i * n + i] = 1.0f;
+  Watch watch;
+  CHECK(solved(g, n, 1.0, 0, &watch) == Values(n * n, 0.0f));
+  CHECK(watch.sound && watch.polls > 0);
+  Watch impatient(1);
+  CHECK_THROWS(Stopped, "stopped", solved(g, n, 1.0, 0, &impatient));
+}

@@ -12,13 +12,14 @@ import numpy as np
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "check_dense",
     "check_dtype",
     "check_out",
     "count",
+    "integers",
     "metric_names",
     "positive",
     "running",
@@ -48,10 +49,26 @@ def positive(who: str, what: str, value: object) -> float:
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.number)):
         raise TypeError(describe(who, what, repr(value), "a positive number"))
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and number > 0):
         raise ValueError(describe(who, what, value, "a positive number"))
     return number
+
+
+def integers(who: str, what: str, values: ArrayLike) -> NDArray[np.integer[Any]]:
+    """Return positions of items as an array, if they are integers.
+
+    >>> integers("recommend", "deny", [3, 1])
+    array([3, 1])
+    """
+    array = np.asarray(values)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        way_out = "find positions by id with item_positions"
+        raise TypeError(describe(who, f"{what}'s dtype", array.dtype, "integer", way_out))
+    return array if array.size else array.astype(np.int32)
 
 
 def switch(who: str, what: str, value: object) -> bool:

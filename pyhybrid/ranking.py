@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhybrid.checks import check_dense
+from pyhybrid.data.ids import arrow_ids
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
@@ -109,10 +110,10 @@ class Ranking:
         ranks = np.broadcast_to(np.arange(1, self.n + 1, dtype=np.int32), self.items.shape)
         return pa.table(
             {
-                row_name: pa.array(self.row_ids).take(
+                row_name: arrow_ids(self.row_ids).take(
                     pa.array(np.arange(len(self)).repeat(lengths))
                 ),
-                "item_id": pa.array(self.item_ids).take(pa.array(self.items[kept])),
+                "item_id": arrow_ids(self.item_ids).take(pa.array(self.items[kept])),
                 "rank": pa.array(ranks[kept]),
                 "score": pa.array(self.scores[kept]),
                 "fallback": pa.array(self.fallback.repeat(lengths)),

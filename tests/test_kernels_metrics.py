@@ -248,6 +248,18 @@ def test_the_keys_are_the_names_given_in_their_order_and_once():
     assert kernels.score_metrics(np.zeros((1, 10), np.float32), one_row(1), []) == {}
 
 
+def test_the_largest_cut_off():
+    assert kernels.largest_cutoff(["ndcg@100", "recall@20", "hit@100"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("metrics", "error"), [([], ValueError), (["ndcg@0"], ValueError), ("ndcg@5", TypeError)]
+)
+def test_the_largest_cut_off_of_no_metrics_is_refused(metrics, error):
+    with pytest.raises(error, match=r"^\w+: .* is .*; expected \S"):
+        kernels.largest_cutoff(metrics)
+
+
 # Properties (section 6 of the ESLER notes, number 13)
 
 N_ITEMS = 9

@@ -266,9 +266,18 @@ def test_a_negative_number_of_threads_is_refused(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_number_of_threads_that_is_no_integer_is_refused(name):
-    for threads in (1.5, "2", None):
+    for threads in (1.5, "2", None, True):
         with pytest.raises(TypeError, match=rf"^{name}: threads is {threads!r}; expected \S"):
             cases()[name](threads=threads)
+
+
+@pytest.mark.parametrize("threads", [10_000, 2**31, 10**30])
+def test_a_number_of_threads_beyond_all_reason_is_served_or_refused_in_words(threads):
+    run = cases()["gram"]
+    try:
+        assert_same("gram", run(threads=threads), run())
+    except ValueError as error:
+        assert str(error).startswith(f"gram: threads is {threads}; expected ")  # noqa: PT017
 
 
 @pytest.mark.parametrize("name", ["gram", "esler_weights", "top_n", "top_n_factors"])

@@ -410,6 +410,13 @@ def test_n_may_be_a_numpy_integer(name):
     assert CALLS[name](np.int64(2))[0].shape == (2, 2)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_n_that_no_memory_holds_is_refused_in_words(name):
+    for n in (10**12, 2**62, 2**63, 10**30):
+        with pytest.raises((MemoryError, ValueError), match=rf"^{name}: .*\d"):
+            CALLS[name](n)
+
+
 def test_the_shape_of_weights_must_fit_the_histories():
     for shape in ((3, 2), (2, 2), (4, 4)):
         with pytest.raises(ValueError, match=worded("top_n", "weights' shape", shape)):

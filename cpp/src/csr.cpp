@@ -79,9 +79,9 @@ void check(const Csr& matrix, const std::string& who, const std::string& what) {
     throw bad_value(who, what + "'s shape", concat("(", matrix.rows, ", ", matrix.cols, ")"),
                     "rows and columns of 0 or more, and fewer than 2^31 columns");
   }
-  if (length(matrix.indptr) != matrix.rows + 1) {
+  if (length(matrix.indptr) - 1 != matrix.rows) {
     throw bad_value(who, what + ".indptr's length", length(matrix.indptr),
-                    concat("rows + 1 = ", matrix.rows + 1));
+                    concat("one more than the rows, ", matrix.rows));
   }
   const std::int64_t stored = matrix.stored();
   std::visit([&](auto indptr) { check_indptr(indptr, stored, who, what); }, matrix.indptr);

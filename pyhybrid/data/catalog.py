@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhybrid.data.ids import as_ids, column_of, is_text, join, positions, whole_numbers
+from pyhybrid.data.ids import arrow_ids, as_ids, column_of, is_text, join, positions, whole_numbers
 from pyhybrid.data.tables import Column, Paths, Tables, open_arrow, open_files
 from pyhybrid.errors import describe
 
@@ -195,7 +195,7 @@ class Catalog:
         """
         import pyarrow as pa
 
-        columns = {"item_id": pa.array(self.item_ids)}
+        columns = {"item_id": arrow_ids(self.item_ids)}
         for name, values in self.fields.items():
             is_list = len(values) and isinstance(values[0], tuple)
             columns[name] = pa.array(values, pa.list_(pa.string()) if is_list else pa.string())

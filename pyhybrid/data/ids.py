@@ -243,6 +243,18 @@ def is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
+def arrow_ids(ids: Ids) -> pa.Array:
+    """Return ids as an Arrow array, of the same type whether there are any or none.
+
+    >>> str(arrow_ids(np.empty(0, object)).type)
+    'large_string'
+    """
+    import pyarrow as pa
+
+    # large_string: its offsets don't overflow when ids are repeated over many rows
+    return pa.array(ids, type=pa.large_string() if ids.dtype == object else pa.int64())
+
+
 def _from_objects(values: list[Any], who: str, what: str, row: int) -> IdColumn:
     kinds = {_kind_of_type(kind) for kind in set(map(type, values))}
     if kinds == {"strings"}:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyhybrid.data.building import build
 from pyhybrid.data.columns import Chunk, Rows, as_times, as_weights
-from pyhybrid.data.ids import as_ids, column_of, positions
+from pyhybrid.data.ids import arrow_ids, as_ids, column_of, positions
 from pyhybrid.data.matrices import (
     Duplicates,
     Events,
@@ -375,8 +375,8 @@ class Interactions:
         matrix = self.matrix
         indptr = matrix.indptr.astype(np.int64)
         data = self.events or Events(indptr, matrix.indices, weights=matrix.data)
-        users = pa.array(column_of(self.user_ids, "to_arrow", "user_ids"))
-        items = pa.array(column_of(self.item_ids, "to_arrow", "item_ids"))
+        users = arrow_ids(self.user_ids)
+        items = arrow_ids(self.item_ids)
         columns = {
             "user_id": users.take(pa.array(rows_of(data.indptr))),
             "item_id": items.take(pa.array(data.items)),

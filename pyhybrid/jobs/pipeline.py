@@ -7,7 +7,6 @@ target and renamed, so that what exists is whole.
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from uuid import uuid4
 import numpy as np
 
 from pyhybrid.data.catalog import Catalog
-from pyhybrid.data.ids import column_of, extend, positions
+from pyhybrid.data.ids import arrow_ids, column_of, extend, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.splits import split as split_interactions
 from pyhybrid.data.streaming import rows_if_sorted, stream_users
@@ -132,11 +131,7 @@ def fit(
         ValueError: If the model or a parameter is unknown, besides what reading and fitting raise.
     """
     kind = model_class(model)
-    known = list(inspect.signature(kind).parameters)
-    for name in params or {}:
-        if name not in known:
-            expected = f"one of {', '.join(known)}" if known else "none"
-            raise ValueError(describe("fit", f"{kind.__name__}'s parameter", repr(name), expected))
+    kind.check_params("fit", params or {})
     recommender = kind(**(params or {}))
     interactions = Interactions.read(train, **columns)
     items = None
@@ -184,7 +179,7 @@ def recommend(
     with progress_bar("recommending", progress) as report:
 
         def parts() -> Iterator[Interactions]:
-            total = rows_if_sorted(histories, columns.get("user", "user_id"))
+            total = rows_if_sorted(histories, columns.get("user", "user_id"), who="recommend")
             if total is None:
                 found = parts_of(Interactions.read(histories, **columns), users, report)
             else:
@@ -270,7 +265,7 @@ def _items_table(split: Split) -> pa.Table:
     import pyarrow as pa
 
     warm = split.train.item_counts() > 0
-    return pa.table({"item_id": pa.array(split.train.item_ids), "warm": pa.array(warm)})
+    return pa.table({"item_id": arrow_ids(split.train.item_ids), "warm": pa.array(warm)})
 
 
 def _read_recommendations(paths: Paths) -> pa.Table:

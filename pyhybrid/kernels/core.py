@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[float], object]
     TopN: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
-__all__ = ["CSR", "Progress", "TopN", "_core", "core_csr"]
+__all__ = ["_core", "core_csr"]
 
 
 def core_csr(who: str, what: str, x: Any, *, values: bool = True) -> _core.Csr:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from pyhybrid import kernels
-from pyhybrid.checks import count
+from pyhybrid.checks import count, integers
 from pyhybrid.data.ids import column_of, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
-from pyhybrid.models.storage import read_folder, write_folder
+from pyhybrid.models.storage import digest, read_folder, write_folder
 from pyhybrid.progress import progress_bar
 from pyhybrid.ranking import Ranking
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 
-__all__ = ["Recommender"]
+__all__ = ["Recommender", "popular"]
 
 _ROWS = 1024  # rows scored at once where a model has no kernel of its own
 
@@ -64,6 +64,16 @@ class Recommender(ABC):
         """The hyper-parameters, as the constructor takes them."""
         names = inspect.signature(type(self)).parameters
         return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def check_params(cls, who: str, names: Iterable[str]) -> None:
+        """Raise ValueError if a name is not one of the model's hyper-parameters."""
+        known = list(inspect.signature(cls).parameters)
+        for name in names:
+            if name not in known:
+                expected = f"one of {', '.join(known)}" if known else "none"
+                what = f"{cls.__name__}'s parameter"
+                raise ValueError(describe(who, what, repr(name), expected))
 
     def with_params(self, **changes: Any) -> Self:
         """Return an unfitted model with some hyper-parameters changed."""
@@ -106,10 +116,10 @@ class Recommender(ABC):
             others = catalog.item_ids[positions(catalog.item_ids, item_ids) < 0]
             item_ids = np.concatenate([item_ids, others])
             item_counts = np.concatenate([item_counts, np.zeros(len(others), dtype=np.int64)])
-        self._set_axis(item_ids, item_counts)
-        if not len(self.rankable):
+        if item_counts.max() < self._least_count:
             rule = f"one item with {self._least_count} users or more"
             raise ValueError(describe(who, "number of items to learn from", 0, rule))
+        self._set_axis(item_ids, item_counts)
         try:
             with progress_bar(f"fitting {who}", progress) as report:
                 self._fit(self._model_view(interactions), catalog, threads, report)
@@ -141,7 +151,7 @@ class Recommender(ABC):
         n: int = 10,
         *,
         exclude_seen: bool = True,
-        among: NDArray[np.integer[Any]] | None = None,
+        among: ArrayLike | None = None,
         deny: ArrayLike | None = None,
         threads: int = 0,
     ) -> Ranking:
@@ -168,7 +178,7 @@ class Recommender(ABC):
         n = count("recommend", "n", n)
         seen = self._histories("recommend", histories)
         view = self._model_view(seen)
-        model_among = self._model_among(among, deny, seen.n_users)
+        model_among = self.allowed_items(among, deny, seen.n_users)
         exclude = view.matrix if exclude_seen else None
         items, scores = self._rank(view, n, exclude, model_among, threads)
         fallback = np.diff(view.matrix.indptr) == 0
@@ -191,7 +201,7 @@ class Recommender(ABC):
         *,
         rows: int = 100_000,
         exclude_seen: bool = True,
-        among: NDArray[np.integer[Any]] | None = None,
+        among: ArrayLike | None = None,
         deny: ArrayLike | None = None,
         threads: int = 0,
         progress: Progress = False,
@@ -220,6 +230,32 @@ class Recommender(ABC):
                 threads=threads,
             )
 
+    def allowed_items(
+        self, among: ArrayLike | None, deny: ArrayLike | None, rows: int = 1
+    ) -> NDArray[np.int32] | None:
+        """Turn `among` and `deny` of `recommend` into the model's own items; None if that is all.
+
+        Raises:
+            TypeError: If they are not integers.
+            ValueError: If they are not on the item axis, or `among` has another number of rows.
+        """
+        self._require_fitted("recommend")
+        items = len(self.item_ids)
+        position = np.full(items + 1, -1, dtype=np.int32)  # the last place stands for -1
+        position[self.rankable] = np.arange(len(self.rankable), dtype=np.int32)
+        if deny is not None:
+            position[_on_axis("deny", deny, items)] = -1
+        elif among is None:
+            return None
+        if among is None:
+            return position[position >= 0]
+        among = _on_axis("among", among, items, least=-1)
+        if among.ndim not in (1, 2) or (among.ndim == 2 and len(among) != rows):
+            expected = f"(allowed,) or (rows, allowed) with {rows} rows"
+            raise ValueError(describe("recommend", "among's shape", among.shape, expected))
+        allowed: NDArray[np.int32] = position[among]
+        return allowed
+
     def item_positions(self, ids: ArrayLike) -> NDArray[np.int32]:
         """Find items by their own ids: their positions on the item axis, int32 (ids,).
 
@@ -236,6 +272,16 @@ class Recommender(ABC):
             value = f"{len(unknown)} (first: {first!r})"
             raise ValueError(describe(who, "number of unknown items", value, "0"))
         return found.astype(np.int32)
+
+    def fingerprint(self) -> str:
+        """Return a short digest of the hyper-parameters and of what was learned.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        self._require_fitted("fingerprint")
+        learned = [self.item_ids, self.item_counts, *self._arrays().values()]
+        return digest(type(self).__name__, self.params, *learned)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model to a folder, or replace the model that is there.
@@ -263,9 +309,10 @@ class Recommender(ABC):
         if config["class"] != cls.__name__:
             expected = f"{cls.__name__}, or use pyhybrid.load"
             raise ValueError(describe("load", f"the model in {folder}", config["class"], expected))
+        cls.check_params("load", config["params"])
         model = cls(**config["params"])
-        model._set_axis(arrays.pop("item_ids"), np.asarray(arrays.pop("item_counts")))
         model._restore(arrays)
+        model._set_axis(arrays["item_ids"], np.asarray(arrays["item_counts"]))
         return model
 
     # What a model implements.
@@ -289,7 +336,7 @@ class Recommender(ABC):
         """Return what was learned, for `save`."""
 
     @abstractmethod
-    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `_arrays` returned."""
 
     def _rank(
@@ -359,26 +406,6 @@ class Recommender(ABC):
             return items
         return np.where(items >= 0, self.rankable[items], np.int32(-1))
 
-    def _model_among(
-        self, among: NDArray[np.integer[Any]] | None, deny: ArrayLike | None, rows: int
-    ) -> NDArray[np.int32] | None:
-        """Turn `among` and `deny` into allowed model items; None if that is all of them."""
-        items = len(self.item_ids)
-        position = np.full(items + 1, -1, dtype=np.int32)  # the last place stands for -1
-        position[self.rankable] = np.arange(len(self.rankable), dtype=np.int32)
-        if deny is not None:
-            position[_item_indices("deny", deny, items)] = -1
-        elif among is None:
-            return None
-        if among is None:
-            return position[position >= 0]
-        among = _item_indices("among", among, items)
-        if among.ndim not in (1, 2) or (among.ndim == 2 and len(among) != rows):
-            expected = f"(allowed,) or (rows, allowed) with {rows} rows"
-            raise ValueError(describe("recommend", "among's shape", among.shape, expected))
-        allowed: NDArray[np.int32] = position[among]
-        return allowed
-
 
 def popular(
     rows: int,
@@ -403,15 +430,11 @@ def _as_interactions(who: str, interactions: Any) -> Interactions:
     raise TypeError(describe(who, "interactions", found, "Interactions or a SciPy CSR"))
 
 
-def _item_indices(what: str, values: ArrayLike, items: int) -> NDArray[np.integer[Any]]:
-    indices = np.asarray(values)
-    if indices.size == 0:
-        return indices.astype(np.int32)
-    if not np.issubdtype(indices.dtype, np.integer):
-        way_out = "find positions by id with item_positions"
-        raise TypeError(describe("recommend", f"{what}'s dtype", indices.dtype, "integer", way_out))
-    least = -1 if what == "among" else 0
-    if indices.min() < least or indices.max() >= items:
+def _on_axis(
+    what: str, values: ArrayLike, items: int, *, least: int = 0
+) -> NDArray[np.integer[Any]]:
+    indices = integers("recommend", what, values)
+    if indices.size and (indices.min() < least or indices.max() >= items):
         value = f"{indices.min()} to {indices.max()}"
         raise ValueError(describe("recommend", what, value, f"items in {least} to {items - 1}"))
     return indices

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyhybrid.checks import count
 from pyhybrid.data.tables import write_parquet, write_text
 from pyhybrid.errors import describe
+from pyhybrid.models.storage import digest
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.models.base import Recommender
 
 __all__ = ["parts_of", "write_parts"]
 
-_JOB = "job.json"
+_JOB = "_job.json"  # readers of Parquet folders pass over names with an underscore
 
 
 def parts_of(
@@ -50,7 +51,7 @@ def write_parts(
     n: int,
     *,
     exclude_seen: bool = True,
-    among: NDArray[np.integer[Any]] | None = None,
+    among: ArrayLike | None = None,
     deny: ArrayLike | None = None,
     threads: int = 0,
 ) -> list[Path]:
@@ -79,19 +80,21 @@ def write_parts(
         expected = "1, allowed items for all rows"
         what = "among's number of dimensions"
         raise ValueError(describe("recommend_batches", what, among.ndim, expected))
+    n = count("recommend", "n", n)
+    model.allowed_items(among, deny)  # refuses wrong arguments before the folder is taken
     folder = Path(out)
     job = {
-        "model": _digest(type(model).__name__, model.params, model.item_ids, model.item_counts),
+        "model": model.fingerprint(),
         "n": n,
         "exclude_seen": exclude_seen,
-        "among": None if among is None else _digest(among),
-        "deny": None if deny is None else _digest(np.asarray(deny)),
+        "among": None if among is None else digest(among),
+        "deny": None if deny is None else digest(np.asarray(deny)),
     }
     _claim(folder, job)
     paths = []
     for number, histories in enumerate(parts):
         path = folder / f"part-{number:05d}.parquet"
-        made_from = _digest(histories.user_ids, histories.matrix.indptr, histories.matrix.indices)
+        made_from = _digest_histories(histories)
         if path.exists():
             _require_same_histories(path, made_from)
         else:
@@ -129,21 +132,20 @@ def _claim(folder: Path, job: dict[str, Any]) -> None:
 
 
 def _require_same_histories(path: Path, made_from: str) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    metadata = pq.read_schema(path).metadata or {}
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        value, way_out = f"damaged ({error})", "delete it to have it made again"
+        raise ValueError(describe("recommend", str(path), value, "whole", way_out)) from error
     if metadata.get(b"histories") != made_from.encode():
         expected = "made from these histories"
         raise ValueError(describe("recommend", str(path), "made from others", expected, _ANEW))
 
 
-def _digest(*values: Any) -> str:
-    """Return a short fingerprint of arrays and of what JSON can hold."""
-    digest = hashlib.blake2b(digest_size=16)
-    for value in values:
-        if isinstance(value, np.ndarray) and value.dtype != object:
-            digest.update(str(value.dtype).encode() + np.ascontiguousarray(value).tobytes())
-        else:
-            plain = value.tolist() if isinstance(value, np.ndarray) else value
-            digest.update(json.dumps(plain).encode())
-    return digest.hexdigest()
+def _digest_histories(histories: Interactions) -> str:
+    matrix, events = histories.matrix, histories.events
+    order = [] if events is None else [events.items]
+    return digest(histories.user_ids, matrix.indptr, matrix.indices, matrix.data, *order)

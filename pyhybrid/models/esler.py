@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pyhybrid import kernels
-from pyhybrid.checks import count, positive, switch
-from pyhybrid.data.ids import positions
+from pyhybrid.checks import count, integers, positive, switch
+from pyhybrid.data.ids import arrow_ids, positions
+from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.base import Recommender
@@ -26,14 +27,13 @@ from pyhybrid.progress import progress_bar
 from pyhybrid.ranking import Ranking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import pyarrow as pa
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from scipy.sparse import csr_array
 
     from pyhybrid.data.catalog import Catalog
-    from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 
@@ -87,7 +87,8 @@ class ESLER(Recommender):
         """Add whole new users to what was learned, and solve again.
 
         Equal to a `fit` on all users at once, for 0/1 data bit for bit in the Gram matrix. The
-        item axis stays; items on it that had no training user so far may get some.
+        item axis stays; items on it that had no training user so far may get some. The rows of a
+        bare CSR count as new users.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -98,7 +99,10 @@ class ESLER(Recommender):
         if self._gram is None or self._user_ids is None:
             way_out = "fit with ESLER(keep_gram=True), which keeps a second items x items array"
             raise ValueError(describe("partial_fit", "keep_gram", self.keep_gram, "True", way_out))
-        self._refuse_known_users(shard.user_ids, self._user_ids)
+        # The rows of a bare CSR have no ids that could be known.
+        named = isinstance(interactions, Interactions)
+        new_ids = shard.user_ids if named else self._user_ids[:0]
+        self._refuse_known_users(new_ids, self._user_ids)
         item_counts = self.item_counts + shard.item_counts()
         rankable = np.flatnonzero(item_counts >= self.min_count)
         self._require_memory(len(rankable))
@@ -114,10 +118,10 @@ class ESLER(Recommender):
         # From here on nothing fails: an interrupted partial_fit leaves the model as it was.
         self._set_axis(self.item_ids, item_counts)
         self.weights, self._gram = weights, gram
-        self._user_ids = np.concatenate([self._user_ids, shard.user_ids])
+        self._user_ids = np.concatenate([self._user_ids, new_ids])
         return self
 
-    def similar_items(self, items: NDArray[np.int32], n: int = 10) -> Ranking:
+    def similar_items(self, items: ArrayLike, n: int = 10) -> Ranking:
         """Rank the items that each given item speaks for most: the largest weights of its row.
 
         Args:
@@ -128,7 +132,7 @@ class ESLER(Recommender):
             A ranking whose rows are named by the given items' ids.
         """
         self._require_fitted("similar_items")
-        items = np.asarray(items)
+        items = integers("similar_items", "items", items)
         places = np.minimum(np.searchsorted(self.rankable, items), len(self.rankable) - 1)
         unknown = np.flatnonzero(self.rankable[places] != items)
         if len(unknown):
@@ -208,7 +212,7 @@ class ESLER(Recommender):
     def _refuse_known_users(new: NDArray[Any], known: NDArray[Any]) -> None:
         twice = np.flatnonzero(positions(new, known) >= 0)
         if len(twice):
-            value = f"{len(twice)} (first: {new[twice[0]]!r})"
+            value = f"{len(twice)} (first: {new[twice[:1]].tolist()[0]!r})"
             way_out = "partial_fit adds whole new users; fit again to change known ones"
             raise ValueError(
                 describe("partial_fit", "number of users fitted before", value, "0", way_out)
@@ -235,7 +239,7 @@ class ESLER(Recommender):
             arrays |= {"gram": self._gram, "user_ids": self._user_ids}
         return arrays
 
-    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.weights = arrays["weights"]
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")
@@ -261,10 +265,10 @@ class Explanation:
         import pyarrow as pa
 
         row, rank, place = np.nonzero(self.items >= 0)
-        item_ids = pa.array(self.ranking.item_ids)
+        item_ids = arrow_ids(self.ranking.item_ids)
         return pa.table(
             {
-                "user_id": pa.array(self.ranking.row_ids).take(pa.array(row)),
+                "user_id": arrow_ids(self.ranking.row_ids).take(pa.array(row)),
                 "item_id": item_ids.take(pa.array(self.ranking.items[row, rank])),
                 "history_item_id": item_ids.take(pa.array(self.items[row, rank, place])),
                 "contribution": pa.array(self.contributions[row, rank, place]),

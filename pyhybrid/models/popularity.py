@@ -9,7 +9,7 @@ import numpy as np
 from pyhybrid.models.base import Recommender, popular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
@@ -61,5 +61,5 @@ class Popularity(Recommender):
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {}
 
-    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         del arrays

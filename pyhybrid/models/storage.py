@@ -6,6 +6,7 @@ and then replaces ``config.json`` in one step, so that a killed job leaves the o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT_VERSION", "read_folder", "write_folder"]
+__all__ = ["FORMAT_VERSION", "StoredArrays", "digest", "read_folder", "write_folder"]
 
 FORMAT_VERSION = 1
 
@@ -68,9 +69,7 @@ def write_folder(
             shutil.rmtree(old, ignore_errors=True)
 
 
-def read_folder(
-    folder: str | os.PathLike[str],
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def read_folder(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], StoredArrays]:
     """Read a model folder; arrays of numbers are memory-mapped, read-only.
 
     Raises:
@@ -80,28 +79,78 @@ def read_folder(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(describe("load", str(folder), "missing", "a model's folder"))
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        version = config["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    config = _read_config(folder)
+    if config is None:
         way_out = "save a model there first"
         raise ValueError(
             describe("load", str(folder), "not a model", "a folder that save() wrote", way_out)
-        ) from error
+        )
+    version = config["format_version"]
     if version > FORMAT_VERSION:
         what, way_out = f"the format version of {folder}", "install a newer pyhybrid"
         raise ValueError(describe("load", what, version, f"at most {FORMAT_VERSION}", way_out))
+    for key in ("class", "params", "array_folder", "arrays"):
+        if key not in config:
+            what = f"{key!r} in {folder / 'config.json'}"
+            raise ValueError(describe("load", what, "missing", "a whole configuration", _AGAIN))
     array_folder = folder / config["array_folder"]
-    arrays = {
-        name: _read_array(array_folder, name, described)
-        for name, described in config["arrays"].items()
-    }
+    arrays = StoredArrays(folder)
+    for name, described in config["arrays"].items():
+        arrays[name] = _read_array(array_folder, name, described)
     return config, arrays
 
 
+class StoredArrays(dict[str, "NDArray[Any]"]):
+    """The arrays of a model folder by name; asking for one that is not there is a ValueError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        what = f"array {name!r} in {self.folder}"
+        raise ValueError(describe("load", what, "missing", "a whole model", _AGAIN))
+
+
+def digest(*values: Any) -> str:
+    """Return a short fingerprint of arrays (large ones by an even sample) and plain values.
+
+    >>> digest(np.arange(3), "ESLER", {"l2": 500.0}) == digest(np.arange(3), "ESLER", {"l2": 50.0})
+    False
+    """
+    state = hashlib.blake2b(digest_size=16)
+    for value in values:
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            sample = value[:: 1 + value.nbytes // _SAMPLE]
+            state.update(f"{value.dtype} {value.shape}".encode())
+            state.update(np.ascontiguousarray(sample).tobytes())
+        else:
+            plain = value.tolist() if isinstance(value, np.ndarray) else value
+            state.update(json.dumps(plain).encode())
+    return state.hexdigest()
+
+
+_SAMPLE = 1 << 26  # bytes of an array that are fingerprinted
+_AGAIN = "save the model again"
+
+
+def _read_config(folder: Path) -> dict[str, Any] | None:
+    """Return a model's configuration, or None if the folder has none."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    is_model = isinstance(config, dict) and isinstance(config.get("format_version"), int)
+    return config if is_model else None
+
+
 def _require_free(folder: Path) -> None:
-    is_model = (folder / "config.json").is_file()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not is_model):
+    if not folder.exists():
+        return
+    # What a killed first save leaves behind may be replaced too.
+    taken = not folder.is_dir() or any(
+        not path.name.startswith("arrays-") for path in folder.iterdir()
+    )
+    if taken and (not folder.is_dir() or _read_config(folder) is None):
         expected = "a new or empty folder, or an earlier model's"
         raise FileExistsError(describe("save", str(folder), "something else", expected))
 
@@ -125,19 +174,27 @@ def _read_array(folder: Path, name: str, described: Mapping[str, Any]) -> NDArra
     array: NDArray[Any]
     try:
         if described["dtype"] == "str":
-            text = np.load(folder / f"{name}.utf8.npy", allow_pickle=False).tobytes()
-            ends = np.load(folder / f"{name}.ends.npy", allow_pickle=False).tolist()
-            strings = [text[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
-            array = np.array(strings, dtype=object)
+            array = _read_strings(folder, name)
         else:
-            mode: Literal["r"] | None = (
-                "r" if 0 not in described["shape"] else None
-            )  # nothing can't be mapped
+            # What is empty can't be mapped.
+            mode: Literal["r"] | None = "r" if 0 not in described["shape"] else None
             array = np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        what, way_out = f"array {name!r} in {folder}", "save the model again"
-        raise ValueError(describe("load", what, f"damaged ({error})", "whole", way_out)) from error
-    if list(array.shape) != list(described["shape"]):
-        what = f"the shape of array {name!r} in {folder}"
-        raise ValueError(describe("load", what, array.shape, str(tuple(described["shape"]))))
+        what = f"array {name!r} in {folder}"
+        raise ValueError(describe("load", what, f"damaged ({error})", "whole", _AGAIN)) from error
+    found = _describe(array)
+    if (found["dtype"], list(found["shape"])) != (described["dtype"], list(described["shape"])):
+        what = f"array {name!r} in {folder}"
+        value = f"{found['dtype']} {tuple(found['shape'])}"
+        expected = f"{described['dtype']} {tuple(described['shape'])}"
+        raise ValueError(describe("load", what, value, expected, _AGAIN))
     return array
+
+
+def _read_strings(folder: Path, name: str) -> NDArray[Any]:
+    text = np.load(folder / f"{name}.utf8.npy", allow_pickle=False).tobytes()
+    ends = np.load(folder / f"{name}.ends.npy", allow_pickle=False).tolist()
+    if len(text) != (ends[-1] if ends else 0):
+        raise ValueError(f"{len(text)} bytes of text in place of {ends[-1] if ends else 0}")
+    strings = [text[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
+    return np.array(strings, dtype=object)

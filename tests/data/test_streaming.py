@@ -182,17 +182,19 @@ def test_categories_as_pandas_writes_them_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 3])
-def test_a_missing_user_is_refused_in_words(
-    small_batches: int, tmp_path: Path, place: int
-) -> None:
+def test_a_missing_user_is_refused_in_words(small_batches: int, tmp_path: Path, place: int) -> None:
     users: list[Any] = ["a", "b", "c", "d"]
     users[place] = None
     path = write(tmp_path / "x.parquet", users)
-    with pytest.raises(ValueError, match=r"'user_id' is missing"):
-        if rows_if_sorted(path) is not None:
-            list(stream_users(path, 2))
-        else:
+
+    def read() -> None:
+        if rows_if_sorted(path) is None:
             Interactions.read(path)
+        else:
+            list(stream_users(path, 2))
+
+    with pytest.raises(ValueError, match=r"'user_id' is missing"):
+        read()
 
 
 def test_files_without_rows_are_refused_as_read_does(tmp_path: Path) -> None:

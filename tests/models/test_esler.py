@@ -11,8 +11,17 @@ from pyarrow import csv
 from scipy.sparse import csr_array
 
 import pyhybrid
-from pyhybrid import ESLER, Catalog, HeldOut, Interactions, NotFittedError, Popularity, evaluate
-from pyhybrid import kernels, memory
+from pyhybrid import (
+    ESLER,
+    Catalog,
+    HeldOut,
+    Interactions,
+    NotFittedError,
+    Popularity,
+    evaluate,
+    kernels,
+    memory,
+)
 from pyhybrid.data import synthetic
 
 ML_1M = Path(__file__).parents[3] / "shared" / "data" / "ml-1m" / "pairs.csv.zst"
@@ -136,7 +145,7 @@ def test_an_integer_beyond_all_floats_is_no_positive_number() -> None:
 
 
 def test_min_count_is_a_whole_number() -> None:
-    with pytest.raises(ValueError, match="^ESLER: min_count is 0; expected 1 or more$"):
+    with pytest.raises(ValueError, match=r"^ESLER: min_count is 0; expected 1 or more$"):
         ESLER(min_count=0)
     for wrong in (1.5, True, "2"):
         with pytest.raises(TypeError, match=r"^ESLER: min_count is .*; expected an integer$"):
@@ -144,14 +153,16 @@ def test_min_count_is_a_whole_number() -> None:
 
 
 def test_keep_gram_needs_all_items() -> None:
-    with pytest.raises(ValueError, match="^ESLER: min_count is 2; expected 1 with keep_gram=True$"):
+    with pytest.raises(
+        ValueError, match=r"^ESLER: min_count is 2; expected 1 with keep_gram=True$"
+    ):
         ESLER(min_count=2, keep_gram=True)
 
 
 def test_keep_gram_is_true_or_false() -> None:
     assert ESLER(keep_gram=True).keep_gram is True
     for wrong in ("False", "no", None, 2):
-        with pytest.raises(TypeError, match="^ESLER: keep_gram is"):
+        with pytest.raises(TypeError, match=r"^ESLER: keep_gram is"):
             ESLER(keep_gram=wrong)
 
 
@@ -378,7 +389,9 @@ def test_keeping_the_gram_takes_twice_the_memory(
 ) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 40 * 40 * 4)
     assert ESLER().fit(seen).weights.shape == (40, 40)
-    with pytest.raises(MemoryError, match="ESLER: 40 items need .* the Gram matrix and the weights"):
+    with pytest.raises(
+        MemoryError, match=r"ESLER: 40 items need .* the Gram matrix and the weights"
+    ):
         ESLER(keep_gram=True).fit(seen)
 
 
@@ -392,7 +405,7 @@ def test_similar_items_are_those_of_the_largest_weights(model: ESLER) -> None:
     for row, item in enumerate(items):
         weights = model.weights[item].astype(np.float64)
         weights[item] = -np.inf
-        order = sorted(range(40), key=lambda other: (-weights[other], other))[:5]  # noqa: B023
+        order = sorted(range(40), key=lambda other: (-weights[other], other))[:5]
         assert ranking.items[row].tolist() == order
         np.testing.assert_array_equal(ranking.scores[row], model.weights[item, order])
     assert ranking.row_ids.tolist() == model.item_ids[items].tolist()
@@ -424,7 +437,7 @@ def test_similar_items_to_none_are_none(model: ESLER) -> None:
 
 @pytest.mark.parametrize("items", [[1.0], [True], ["u0001"]])
 def test_positions_of_similar_items_are_integers(model: ESLER, items: list[Any]) -> None:
-    with pytest.raises(TypeError, match="^similar_items: "):
+    with pytest.raises(TypeError, match=r"^similar_items: "):
         model.similar_items(np.array(items), 3)
 
 
@@ -505,9 +518,9 @@ def test_explanations_become_a_table_of_own_ids() -> None:
 
 def test_an_explanation_needs_its_histories(model: ESLER, seen: Interactions) -> None:
     ranking = model.recommend(seen, 2)
-    with pytest.raises(ValueError, match="^explain: number of ranked rows is 120; expected one"):
+    with pytest.raises(ValueError, match=r"^explain: number of ranked rows is 120; expected one"):
         model.explain(seen.select_users([0]), ranking)
-    with pytest.raises(ValueError, match="^explain: n is 0; expected 1 or more$"):
+    with pytest.raises(ValueError, match=r"^explain: n is 0; expected 1 or more$"):
         model.explain(seen, ranking, 0)
 
 
@@ -518,13 +531,13 @@ def movielens() -> tuple[Interactions, HeldOut]:
     """Split as the anchors were made: the last 1000 of the permuted users are test."""
     table = csv.read_csv(pa.input_stream(str(ML_1M)))
     users, items = (column.to_numpy() for column in table.columns)
-    rng = np.random.RandomState(98765)  # noqa: NPY002
+    rng = np.random.RandomState(98765)
     order = rng.permutation(np.unique(users))
     train_rows = np.isin(users, order[:-2000])
     train = Interactions.from_columns(users[train_rows], items[train_rows])
     rows = np.flatnonzero(np.isin(users, order[-1000:]) & np.isin(items, train.item_ids))
     rows = rows[np.argsort(users[rows], kind="stable")]
-    rng = np.random.RandomState(98765)  # noqa: NPY002
+    rng = np.random.RandomState(98765)
     parts = np.split(rows, np.flatnonzero(np.diff(users[rows])) + 1)
     targets = np.concatenate(
         [rng.permutation(0) if not len(part) else rng.choice(part, int(0.2 * len(part)), False)

@@ -172,11 +172,9 @@ def test_an_empty_folder_will_do(model: ESLER, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["notes.txt", ".hidden", "weights.npy"])
-def test_a_folder_with_other_content_is_refused(
-    model: ESLER, tmp_path: Path, content: str
-) -> None:
+def test_a_folder_with_other_content_is_refused(model: ESLER, tmp_path: Path, content: str) -> None:
     (tmp_path / content).write_text("mine")
-    with pytest.raises(FileExistsError, match="^save: .* is something else; expected a new or em"):
+    with pytest.raises(FileExistsError, match=r"^save: .* is something else; expected a new or em"):
         model.save(tmp_path)
     assert files(tmp_path) == [content]
 
@@ -313,7 +311,7 @@ def test_a_newer_formats_layout_does_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["1", None, [1], "new"])
 def test_a_version_that_is_no_number_is_no_model(folder: Path, version: Any) -> None:
     edit(folder, lambda config: config.update(format_version=version))
-    with pytest.raises(ValueError, match="^load: "):
+    with pytest.raises(ValueError, match=r"^load: "):
         pyhybrid.load(folder)
 
 
@@ -321,7 +319,7 @@ def test_a_class_of_a_newer_version_is_refused(folder: Path) -> None:
     edit(folder, lambda config: config.update({"class": "Oracle"}))
     with pytest.raises(ValueError, match="'Oracle'; expected one of"):
         pyhybrid.load(folder)
-    with pytest.raises(ValueError, match="is Oracle; expected ESLER, or use pyhybrid.load"):
+    with pytest.raises(ValueError, match=r"is Oracle; expected ESLER, or use pyhybrid.load"):
         ESLER.load(folder)
 
 
@@ -329,7 +327,7 @@ def test_a_class_of_a_newer_version_is_refused(folder: Path) -> None:
 def test_a_configuration_without_a_part_is_refused(folder: Path, key: str) -> None:
     edit(folder, lambda config: config.pop(key))
     for load in (pyhybrid.load, ESLER.load):
-        with pytest.raises(ValueError, match="^load: "):
+        with pytest.raises(ValueError, match=r"^load: "):
             load(folder)
 
 
@@ -360,21 +358,21 @@ def test_a_damaged_array_is_named(folder: Path, name: str, damage: str) -> None:
 def test_an_array_of_another_shape_is_refused(folder: Path, name: str) -> None:
     path = array(folder, name)
     np.save(path, np.load(path)[:-1])
-    with pytest.raises(ValueError, match="^load: .*array"):
+    with pytest.raises(ValueError, match=r"^load: .*array"):
         pyhybrid.load(folder)
 
 
 def test_an_array_of_another_dtype_is_refused(folder: Path) -> None:
     path = array(folder, "weights")
     np.save(path, np.load(path).astype(np.float64))
-    with pytest.raises(ValueError, match="^load: .*'weights'"):
+    with pytest.raises(ValueError, match=r"^load: .*'weights'"):
         pyhybrid.load(folder)
 
 
 def test_strings_that_lost_their_end_are_refused(folder: Path) -> None:
     path = array(folder, "item_ids.utf8")
     np.save(path, np.load(path)[:-3])
-    with pytest.raises(ValueError, match="^load: .*'item_ids'"):
+    with pytest.raises(ValueError, match=r"^load: .*'item_ids'"):
         pyhybrid.load(folder)
 
 
@@ -388,7 +386,7 @@ def test_an_array_that_the_configuration_does_not_list_is_missed(folder: Path, n
 def test_missing_array_folder(folder: Path) -> None:
     (arrays,) = (path for path in folder.iterdir() if path.is_dir())
     shutil.rmtree(arrays)
-    with pytest.raises(ValueError, match="^load: array .* is damaged"):
+    with pytest.raises(ValueError, match=r"^load: array .* is damaged"):
         pyhybrid.load(folder)
 
 

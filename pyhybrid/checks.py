@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+_MOST_THREADS = 4096
+
+
 def count(who: str, what: str, value: object, *, least: int = 1) -> int:
     """Return `value` as an int if it is an integer of at least `least`.
 
@@ -90,7 +93,7 @@ def running(who: str, threads: object, progress: object) -> tuple[int, Any]:
     """
     if progress is not None and not callable(progress):
         raise TypeError(describe(who, "progress", repr(progress), "None or a callable"))
-    return count(who, "threads", threads, least=0), progress
+    return min(count(who, "threads", threads, least=0), _MOST_THREADS), progress
 
 
 def metric_names(who: str, metrics: object) -> list[str]:
@@ -129,13 +132,19 @@ def sparse_arrays(
     if values and x.dtype != np.float32:
         way_out = f"use {what}.astype(np.float32)"
         raise TypeError(describe(who, f"{what}'s dtype", x.dtype, "float32", way_out))
-    for name in ("indptr", "indices"):
-        dtype = getattr(x, name).dtype
-        if dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
-            raise TypeError(describe(who, f"{what}.{name}'s dtype", dtype, "int32 or int64"))
+    for name in ("indptr", "indices", *(("data",) if values else ())):
+        array = getattr(x, name)
+        if name != "data" and getattr(array, "dtype", None) not in _INDEX_DTYPES:
+            found = getattr(array, "dtype", f"that of a {type(array).__name__}")
+            raise TypeError(describe(who, f"{what}.{name}'s dtype", found, "int32 or int64"))
+        if array.ndim != 1 or not array.flags.c_contiguous:
+            found = f"{array.ndim}-dimensional with strides {array.strides}"
+            raise TypeError(describe(who, f"{what}.{name}", found, "a contiguous vector"))
     rows, columns = (int(size) for size in (x.shape if layout == "csr" else x.shape[::-1]))
-    indptr, indices = np.ascontiguousarray(x.indptr), np.ascontiguousarray(x.indices)
-    return rows, columns, indptr, indices, np.ascontiguousarray(x.data) if values else None
+    return rows, columns, x.indptr, x.indices, x.data if values else None
+
+
+_INDEX_DTYPES = (np.dtype(np.int32), np.dtype(np.int64))
 
 
 def check_dtype(who: str, what: str, array: object, dtype: type[np.generic]) -> None:
@@ -159,6 +168,9 @@ def check_dense(who: str, what: str, array: NDArray[Any], dtype: type[np.generic
 
 def check_out(who: str, out: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
     """Raise TypeError or ValueError unless a result of that shape and dtype can go to `out`."""
+    name = np.dtype(dtype).name
+    if isinstance(out, np.ndarray) and out.dtype != dtype:
+        raise TypeError(describe(who, "out's dtype", out.dtype, name, "pass an out of that dtype"))
     check_dense(who, "out", out, dtype)
     if out.shape != shape:
         raise ValueError(describe(who, "out's shape", out.shape, str(shape)))

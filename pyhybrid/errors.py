@@ -5,8 +5,11 @@ from __future__ import annotations
 __all__ = ["NotFittedError", "describe"]
 
 
-class NotFittedError(RuntimeError):
-    """A model was asked for something that only a fitted model has."""
+class NotFittedError(RuntimeError, AttributeError):
+    """A model was asked for something that only a fitted model has.
+
+    Also an AttributeError, so that ``hasattr(model, "item_ids")`` tells whether it is fitted.
+    """
 
 
 def describe(who: str, what: str, value: object, expected: str, way_out: str | None = None) -> str:

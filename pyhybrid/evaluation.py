@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.held_out import Split
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.models.base import Recommender
@@ -274,6 +275,7 @@ def tune(
     metric: str = "ndcg@10",
     *,
     candidates: Candidates = "joint",
+    catalog: Catalog | None = None,
     out: str | os.PathLike[str] | None = None,
     threads: int = 0,
     progress: Progress = False,
@@ -289,6 +291,7 @@ def tune(
         split: Fits on its train, rates on its validation.
         metric: What to maximise.
         candidates: Which of `evaluate`'s figures.
+        catalog: The items' texts, for models that read them.
         out: A JSON file for the table, written after each configuration.
         threads: 0 for all that this process may use.
         progress: True for a bar, or a callable that is handed the share done.
@@ -313,7 +316,7 @@ def tune(
     table: list[dict[str, Any]] = []
     with progress_bar(f"tuning {type(model).__name__}", progress) as report:
         for configuration in configurations:
-            fitted = model.with_params(**configuration).fit(split.train, threads=threads)
+            fitted = model.with_params(**configuration).fit(split.train, catalog, threads=threads)
             rated = evaluate(fitted, split.validation, [metric], threads=threads)
             del fitted
             figure = next((f for f in rated.figures if f.candidates == candidates), None)

@@ -9,6 +9,7 @@ __all__ = ["available_bytes", "require_memory"]
 
 _CGROUP_V2 = Path("/sys/fs/cgroup")
 _CGROUP_V1 = Path("/sys/fs/cgroup/memory")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def available_bytes() -> int | None:
@@ -56,19 +57,47 @@ def _machine_available() -> int | None:
 
 
 def _cgroup_available() -> int | None:
-    for limit, used, stat, cache in (
-        (_CGROUP_V2 / "memory.max", _CGROUP_V2 / "memory.current", _CGROUP_V2, "inactive_file"),
+    """Return the least that a cgroup of this process leaves, from its own up to the root."""
+    kinds = (
+        ("", _CGROUP_V2, "memory.max", "memory.current", "inactive_file"),
         (
-            _CGROUP_V1 / "memory.limit_in_bytes",
-            _CGROUP_V1 / "memory.usage_in_bytes",
+            "memory",
             _CGROUP_V1,
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
             "total_inactive_file",
         ),
-    ):
-        try:
-            ceiling = int(limit.read_text())  # "max" where there is no limit
-            fields = dict(line.split() for line in (stat / "memory.stat").read_text().splitlines())
-            return max(0, ceiling - int(used.read_text()) + int(fields.get(cache, 0)))
-        except (OSError, ValueError):
-            continue
-    return None
+    )
+    left = [
+        free
+        for controller, root, limit, used, cache in kinds
+        for folder in _groups(root, controller)
+        if (free := _left(folder / limit, folder / used, folder / "memory.stat", cache)) is not None
+    ]
+    return min(left, default=None)
+
+
+def _groups(root: Path, controller: str) -> list[Path]:
+    """Return the folders of this process's cgroups under `root`, with their parents'."""
+    try:
+        lines = _OWN_CGROUPS.read_text().splitlines()
+    except OSError:
+        return [root]
+    # "0::/user.slice/job" (version 2) or "4:memory:/docker/ab12" (version 1)
+    own = [
+        line.split(":", 2)[2] for line in lines if controller in line.split(":", 2)[1].split(",")
+    ]
+    return [root / part.strip("/") for path in own for part in _with_parents(path)] or [root]
+
+
+def _with_parents(path: str) -> list[str]:
+    return [path, *(str(parent) for parent in Path(path).parents)]
+
+
+def _left(limit: Path, used: Path, stat: Path, cache: str) -> int | None:
+    try:
+        ceiling = int(limit.read_text())  # "max" where there is no limit
+        fields = dict(line.split() for line in stat.read_text().splitlines())
+        return max(0, ceiling - int(used.read_text()) + int(fields.get(cache, 0)))
+    except (OSError, ValueError):
+        return None

@@ -108,3 +108,18 @@ def test_a_job_that_just_fits_is_let_through(monkeypatch: pytest.MonkeyPatch) ->
     memory.require_memory("gram", "5 items", 1000, "the Gram matrix", "")
     with pytest.raises(MemoryError):
         memory.require_memory("gram", "5 items", 1001, "the Gram matrix", "")
+
+
+def test_the_limit_of_a_group_within_groups_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v2, _ = groups(tmp_path, monkeypatch)
+    own = tmp_path / "cgroup"
+    own.write_text("0::/slice/job\n")
+    monkeypatch.setattr(memory, "_OWN_CGROUPS", own)
+    for group, limit in (("slice", 6 * MIB), ("slice/job", 9 * MIB)):
+        (v2 / group).mkdir()
+        (v2 / group / "memory.max").write_text(f"{limit}\n")
+        (v2 / group / "memory.current").write_text(f"{MIB}\n")
+        (v2 / group / "memory.stat").write_text("inactive_file 0\n")
+    assert memory.available_bytes() == 5 * MIB

@@ -176,7 +176,7 @@ void weights_from_inverse(float* p, std::int64_t n, int threads, Monitor* monito
 
 void esler_weights(std::span<float> matrix, std::int64_t items, double l2, const Blas& blas,
                    int threads, Monitor* monitor) {
-  if (!(l2 > 0.0) || !std::isfinite(static_cast<float>(l2))) {
+  if (!(static_cast<float>(l2) > 0.0F) || !std::isfinite(static_cast<float>(l2))) {
     throw bad_value("esler_weights", "l2", l2, "a positive number that float32 can hold");
   }
   if (items < 0 || items > kMaxItems) {

@@ -243,6 +243,18 @@ def is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
+def as_strings(ids: Ids) -> Ids:
+    """Spell ids that are whole numbers; strings stay as they are.
+
+    What text files hold is read as numbers where all of it looks like numbers. This undoes it
+    where other files show that the ids are strings.
+
+    >>> as_strings(np.array([7, -1]))
+    array(['7', '-1'], dtype=object)
+    """
+    return ids if ids.dtype == object else _axis(spelled(ids))
+
+
 def arrow_ids(ids: Ids) -> pa.Array:
     """Return ids as an Arrow array, of the same type whether there are any or none.
 

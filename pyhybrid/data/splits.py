@@ -6,6 +6,7 @@ Users without a target are left out of the held-out parts.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -310,6 +311,7 @@ _WAYS: dict[str, Callable[..., Split]] = {
     "cold": cold_items,
 }
 _SEEDED = ("strong", "random", "cold")
+_GIVEN = ("interactions", "data", "seed")  # what `split` itself passes on
 
 
 def split(
@@ -339,6 +341,11 @@ def split(
     """
     if by not in _WAYS:
         raise ValueError(describe("split", "by", repr(by), f"one of {', '.join(_WAYS)}"))
+    known = [name for name in signature(_WAYS[by]).parameters if name not in _GIVEN]
+    for name in options:
+        if name not in known:
+            expected = f"one of {', '.join(known)}"
+            raise ValueError(describe("split", f"the option for {by!r}", repr(name), expected))
     if by in _SEEDED:
         options["seed"] = seed
     if by == "cold" and cold:
@@ -390,10 +397,17 @@ def _number(who: str, what: str, share: float, of: int) -> int:
 
 
 def _check_share(who: str, what: str, value: float) -> None:
+    _check_is_number(who, what, value)
     if not 0 < value < 1:
         raise ValueError(describe(who, what, value, "a share between 0 and 1"))
 
 
 def _check_at_least(who: str, what: str, value: int, least: int) -> None:
+    _check_is_number(who, what, value)
     if value < least:
         raise ValueError(describe(who, what, value, f"at least {least}"))
+
+
+def _check_is_number(who: str, what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(describe(who, what, repr(value), "a number"))

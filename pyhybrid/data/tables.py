@@ -101,6 +101,16 @@ def open_files(paths: Paths, columns: Sequence[Column], who: str, *, rest: bool 
     return Tables(all(_ending(file) not in _PARQUET for file in files), parts)
 
 
+def is_text(paths: Paths) -> bool:
+    """Tell whether none of the files is Parquet, so that numbers and strings look alike.
+
+    >>> is_text(["a.csv", "b.jsonl.gz"]), is_text("c.parquet")
+    (True, False)
+    """
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return not any(Path(path).is_dir() or _ending(Path(path)) in _PARQUET for path in several)
+
+
 def open_arrow(data: Any, columns: Sequence[Column], who: str, *, rest: bool = False) -> Tables:
     """Open anything that gives Arrow batches: a pandas, polars or pyarrow table, a query's result.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from pyhybrid.jobs.pipeline import evaluate, fit, recommend, split
+from pyhybrid.jobs.evaluation import evaluate
+from pyhybrid.jobs.pipeline import fit, recommend, split
 
 __all__ = ["evaluate", "fit", "recommend", "split"]

@@ -46,7 +46,7 @@ def run(
 
     esler = ESLER()
     if split.validation is not None and split.train.n_items <= _TUNED_ITEMS:
-        tuning = tune(esler, _GRID, split, "ndcg@100", candidates="joint", progress=True)
+        tuning = tune(esler, _GRID, split, "ndcg@100", catalog=catalog, progress=True)
         print(f"\nl2 chosen on the validation users:\n{tuning}")
         esler = tuning.model
     popularity = Popularity().fit(split.train, catalog)

@@ -8,7 +8,8 @@ What all of them share:
 - ``threads=0`` means OMP_NUM_THREADS if set, else the smaller of the CPUs that this process may
   run on and its container's CPU quota. Results are the same bits for every number of threads
   (`esler_weights`, which stands on BLAS, to 1e-6 relative).
-- ``progress`` is called from time to time with the share of the work that is done, 0.0 to 1.0.
+- ``progress`` is called from time to time with the share of the work that is done, 0.0 to 1.0; a
+  call that is soon over may never call it.
 - The GIL is released while a kernel runs, and Ctrl-C stops it within a second.
 """
 

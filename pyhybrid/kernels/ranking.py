@@ -9,6 +9,7 @@ import numpy as np
 from pyhybrid.checks import check_dense, check_dtype, count, running
 from pyhybrid.errors import describe
 from pyhybrid.kernels.core import _core, core_csr
+from pyhybrid.memory import require_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,7 @@ def top_n(
         expected = f"(items, items) = {(items, items)}, as histories has {items} columns"
         raise ValueError(describe("top_n", "weights' shape", weights.shape, expected))
     options = *restriction("top_n", exclude, among), *running("top_n", threads, progress)
-    return _core.top_n(held, weights, count("top_n", "n", n), *options)
+    return _core.top_n(held, weights, _length("top_n", n, histories.shape[0]), *options)
 
 
 def top_n_factors(
@@ -112,7 +113,7 @@ def top_n_factors(
         *restriction("top_n_factors", exclude, among),
         *running("top_n_factors", threads, progress),
     )
-    n = count("top_n_factors", "n", n)
+    n = _length("top_n_factors", n, users.shape[0])
     return _core.top_n_factors(users, items, n, *options)
 
 
@@ -151,8 +152,21 @@ def top_n_scores(
         *restriction("top_n_scores", exclude, among),
         *running("top_n_scores", threads, progress),
     )
-    n = count("top_n_scores", "n", n)
+    n = _length("top_n_scores", n, scores.shape[0])
     return _core.top_n_scores(scores, n, *options)
+
+
+def _length(who: str, n: object, rows: int) -> int:
+    """Return `n` as an int if rankings of that length fit 32 bits and memory."""
+    length = count(who, "n", n)
+    if length > _MOST_INT32:
+        raise ValueError(describe(who, "n", length, f"at most {_MOST_INT32}"))
+    way_out = "rank fewer items, or fewer rows at a time"
+    require_memory(who, f"{length} items for {rows} rows", 8 * rows * length, "rankings", way_out)
+    return length
+
+
+_MOST_INT32 = 2**31 - 1
 
 
 def restriction(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from pyhybrid import kernels
-from pyhybrid.checks import count, integers
-from pyhybrid.data.ids import column_of, positions
+from pyhybrid.checks import count
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
+from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.storage import digest, read_folder, write_folder
 from pyhybrid.progress import progress_bar
 from pyhybrid.ranking import Ranking
@@ -48,16 +48,31 @@ class Recommender(ABC):
 
     Attributes:
         scores_cold_items: Whether items without a training interaction can be recommended.
-        item_ids: (items,), the item axis.
-        item_counts: int64 (items,), the training users of each item.
-        rankable: int32, the positions of the items that the model can rank, ascending.
     """
 
     scores_cold_items: ClassVar[bool] = False
+    _axis: ItemAxis | None = None
+    _users_are_named = True  # False after a fit on a bare CSR, whose row numbers are no ids
 
-    item_ids: NDArray[Any]
-    item_counts: NDArray[np.int64]
-    rankable: NDArray[np.int32]
+    @property
+    def axis(self) -> ItemAxis:
+        """The item axis. Raises NotFittedError before `fit`."""
+        return self._fitted("axis")
+
+    @property
+    def item_ids(self) -> NDArray[Any]:
+        """The ids of the items on the axis, (items,)."""
+        return self._fitted("item_ids").item_ids
+
+    @property
+    def item_counts(self) -> NDArray[np.int64]:
+        """The training users of each item on the axis: int64 (items,)."""
+        return self._fitted("item_counts").item_counts
+
+    @property
+    def rankable(self) -> NDArray[np.int32]:
+        """The positions of the items that the model can rank: int32, ascending."""
+        return self._fitted("rankable").rankable
 
     @property
     def params(self) -> dict[str, Any]:
@@ -107,24 +122,20 @@ class Recommender(ABC):
             MemoryError: If the job won't fit.
         """
         who = type(self).__name__
+        self._users_are_named = isinstance(interactions, Interactions)
         interactions = _as_interactions(who, interactions)
         if interactions.matrix.nnz == 0:
             raise ValueError(describe(who, "number of interactions", 0, "1 or more"))
-        item_counts = interactions.item_counts()
-        item_ids = interactions.item_ids
-        if catalog is not None:
-            others = catalog.item_ids[positions(catalog.item_ids, item_ids) < 0]
-            item_ids = np.concatenate([item_ids, others])
-            item_counts = np.concatenate([item_counts, np.zeros(len(others), dtype=np.int64)])
-        if item_counts.max() < self._least_count:
+        axis = ItemAxis.of_training(interactions, catalog, self._least_count)
+        if not len(axis.rankable):
             rule = f"one item with {self._least_count} users or more"
             raise ValueError(describe(who, "number of items to learn from", 0, rule))
-        self._set_axis(item_ids, item_counts)
+        self._axis = axis
         try:
             with progress_bar(f"fitting {who}", progress) as report:
-                self._fit(self._model_view(interactions), catalog, threads, report)
+                self._fit(axis.view(interactions), catalog, threads, report)
         except BaseException:
-            del self.item_ids  # an interrupted fit leaves a model that says it is not fitted
+            self._axis = None  # an interrupted fit leaves a model that says it is not fitted
             raise
         return self
 
@@ -138,8 +149,9 @@ class Recommender(ABC):
             NotFittedError: Before `fit`.
             ValueError: If a history names an item that the model doesn't know.
         """
-        scores = self._score(self._model_view(self._histories("score", histories)))
-        if len(self.rankable) == len(self.item_ids):
+        seen = self._histories("score", histories)
+        scores = self._score(self.axis.view(seen))
+        if self.axis.is_whole:
             return np.ascontiguousarray(scores)
         full = np.full((len(scores), len(self.item_ids)), -np.inf, dtype=np.float32)
         full[:, self.rankable] = scores
@@ -177,8 +189,8 @@ class Recommender(ABC):
         """
         n = count("recommend", "n", n)
         seen = self._histories("recommend", histories)
-        view = self._model_view(seen)
-        model_among = self.allowed_items(among, deny, seen.n_users)
+        view = self.axis.view(seen)
+        model_among = self.axis.allowed(among, deny, seen.n_users)
         exclude = view.matrix if exclude_seen else None
         items, scores = self._rank(view, n, exclude, model_among, threads)
         fallback = np.diff(view.matrix.indptr) == 0
@@ -191,7 +203,7 @@ class Recommender(ABC):
             items[rows], scores[rows] = popular(
                 len(rows), popularity, n, None, model_among, threads
             )
-        return Ranking(self._axis_items(items), scores, seen.user_ids, self.item_ids, fallback)
+        return Ranking(self.axis.back(items), scores, seen.user_ids, self.item_ids, fallback)
 
     def recommend_batches(
         self,
@@ -230,48 +242,13 @@ class Recommender(ABC):
                 threads=threads,
             )
 
-    def allowed_items(
-        self, among: ArrayLike | None, deny: ArrayLike | None, rows: int = 1
-    ) -> NDArray[np.int32] | None:
-        """Turn `among` and `deny` of `recommend` into the model's own items; None if that is all.
-
-        Raises:
-            TypeError: If they are not integers.
-            ValueError: If they are not on the item axis, or `among` has another number of rows.
-        """
-        self._require_fitted("recommend")
-        items = len(self.item_ids)
-        position = np.full(items + 1, -1, dtype=np.int32)  # the last place stands for -1
-        position[self.rankable] = np.arange(len(self.rankable), dtype=np.int32)
-        if deny is not None:
-            position[_on_axis("deny", deny, items)] = -1
-        elif among is None:
-            return None
-        if among is None:
-            return position[position >= 0]
-        among = _on_axis("among", among, items, least=-1)
-        if among.ndim not in (1, 2) or (among.ndim == 2 and len(among) != rows):
-            expected = f"(allowed,) or (rows, allowed) with {rows} rows"
-            raise ValueError(describe("recommend", "among's shape", among.shape, expected))
-        allowed: NDArray[np.int32] = position[among]
-        return allowed
-
     def item_positions(self, ids: ArrayLike) -> NDArray[np.int32]:
         """Find items by their own ids: their positions on the item axis, int32 (ids,).
 
         Raises:
             ValueError: If the model doesn't know one of them.
         """
-        self._require_fitted("item_positions")
-        who = type(self).__name__
-        wanted = column_of(ids, who, "ids")
-        found = positions(wanted, self.item_ids, who)
-        unknown = np.flatnonzero(found < 0)
-        if len(unknown):
-            first = wanted[unknown[0] : unknown[0] + 1].tolist()[0]
-            value = f"{len(unknown)} (first: {first!r})"
-            raise ValueError(describe(who, "number of unknown items", value, "0"))
-        return found.astype(np.int32)
+        return self._fitted("item_positions").positions(ids, type(self).__name__)
 
     def fingerprint(self) -> str:
         """Return a short digest of the hyper-parameters and of what was learned.
@@ -279,7 +256,7 @@ class Recommender(ABC):
         Raises:
             NotFittedError: Before `fit`.
         """
-        self._require_fitted("fingerprint")
+        self._fitted("fingerprint")
         learned = [self.item_ids, self.item_counts, *self._arrays().values()]
         return digest(type(self).__name__, self.params, *learned)
 
@@ -293,7 +270,7 @@ class Recommender(ABC):
             NotFittedError: Before `fit`.
             FileExistsError: If the folder holds something that is not a model.
         """
-        self._require_fitted("save")
+        self._fitted("save")
         arrays = {"item_ids": self.item_ids, "item_counts": self.item_counts, **self._arrays()}
         write_folder(folder, {"class": type(self).__name__, "params": self.params}, arrays)
 
@@ -311,8 +288,9 @@ class Recommender(ABC):
             raise ValueError(describe("load", f"the model in {folder}", config["class"], expected))
         cls.check_params("load", config["params"])
         model = cls(**config["params"])
+        item_counts = np.asarray(arrays["item_counts"])
+        model._axis = ItemAxis.of_counts(arrays["item_ids"], item_counts, model._least_count)
         model._restore(arrays)
-        model._set_axis(arrays["item_ids"], np.asarray(arrays["item_counts"]))
         return model
 
     # What a model implements.
@@ -363,26 +341,18 @@ class Recommender(ABC):
 
     @property
     def _least_count(self) -> int:
-        """The training users that an item needs to be ranked by a model of warm items."""
-        return 1
+        """The training users that an item needs to be ranked."""
+        return 0 if self.scores_cold_items else 1
 
-    # The item axis, and the model's own view of it.
-
-    def _set_axis(self, item_ids: NDArray[Any], item_counts: NDArray[np.int64]) -> None:
-        self.item_ids = item_ids
-        self.item_counts = item_counts
-        can_rank = self.scores_cold_items | (item_counts >= self._least_count)
-        self.rankable = np.flatnonzero(can_rank).astype(np.int32)
-
-    def _require_fitted(self, who: str) -> None:
-        if not hasattr(self, "item_ids"):
-            raise NotFittedError(
-                describe(who, f"this {type(self).__name__}", "not fitted", "fit() before it")
-            )
+    def _fitted(self, who: str) -> ItemAxis:
+        if self._axis is None:
+            what = f"this {type(self).__name__}"
+            raise NotFittedError(describe(who, what, "not fitted", "fit() before it"))
+        return self._axis
 
     def _histories(self, who: str, histories: Interactions | CSR) -> Interactions:
         """Bring histories to the item axis; a bare CSR must be on it already."""
-        self._require_fitted(who)
+        self._fitted(who)
         if isinstance(histories, Interactions):
             return histories.with_items(self.item_ids)
         if getattr(histories, "format", None) == "csr":
@@ -392,19 +362,6 @@ class Recommender(ABC):
                 raise ValueError(f"{who}: histories has {columns} columns; {fitted}")
             return Interactions.from_csr(histories, item_ids=self.item_ids)
         return _as_interactions(who, histories)
-
-    def _model_view(self, interactions: Interactions) -> Interactions:
-        """Drop the items that the model can't rank."""
-        on_axis = interactions.with_items(self.item_ids)
-        if len(self.rankable) == len(self.item_ids):
-            return on_axis
-        return on_axis.with_items(self.item_ids[self.rankable], unknown="drop")
-
-    def _axis_items(self, items: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Translate model items back to the item axis."""
-        if len(self.rankable) == len(self.item_ids):
-            return items
-        return np.where(items >= 0, self.rankable[items], np.int32(-1))
 
 
 def popular(
@@ -428,13 +385,3 @@ def _as_interactions(who: str, interactions: Any) -> Interactions:
         return Interactions.from_csr(interactions)
     found = f"a {type(interactions).__name__}"
     raise TypeError(describe(who, "interactions", found, "Interactions or a SciPy CSR"))
-
-
-def _on_axis(
-    what: str, values: ArrayLike, items: int, *, least: int = 0
-) -> NDArray[np.integer[Any]]:
-    indices = integers("recommend", what, values)
-    if indices.size and (indices.min() < least or indices.max() >= items):
-        value = f"{indices.min()} to {indices.max()}"
-        raise ValueError(describe("recommend", what, value, f"items in {least} to {items - 1}"))
-    return indices

@@ -81,7 +81,7 @@ def write_parts(
         what = "among's number of dimensions"
         raise ValueError(describe("recommend_batches", what, among.ndim, expected))
     n = count("recommend", "n", n)
-    model.allowed_items(among, deny)  # refuses wrong arguments before the folder is taken
+    model.axis.allowed(among, deny)  # refuses wrong arguments before the folder is taken
     folder = Path(out)
     job = {
         "model": model.fingerprint(),

@@ -22,6 +22,7 @@ from pyhybrid.data.ids import arrow_ids, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
+from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.base import Recommender
 from pyhybrid.progress import progress_bar
 from pyhybrid.ranking import Ranking
@@ -116,7 +117,7 @@ class ESLER(Recommender):
                 gram[np.ix_(known, known)] += self._gram
             weights = kernels.esler_weights(gram, self.l2, threads=threads, progress=report)
         # From here on nothing fails: an interrupted partial_fit leaves the model as it was.
-        self._set_axis(self.item_ids, item_counts)
+        self._axis = ItemAxis(self.item_ids, item_counts, rankable.astype(np.int32))
         self.weights, self._gram = weights, gram
         self._user_ids = np.concatenate([self._user_ids, new_ids])
         return self
@@ -131,7 +132,7 @@ class ESLER(Recommender):
         Returns:
             A ranking whose rows are named by the given items' ids.
         """
-        self._require_fitted("similar_items")
+        self._fitted("similar_items")
         items = integers("similar_items", "items", items)
         places = np.minimum(np.searchsorted(self.rankable, items), len(self.rankable) - 1)
         unknown = np.flatnonzero(self.rankable[places] != items)
@@ -141,7 +142,7 @@ class ESLER(Recommender):
         itself = _one_entry_rows(places, len(self.rankable))
         found, scores = kernels.top_n(itself, self.weights, n, exclude=itself)
         no_fallback = np.zeros(len(items), dtype=np.bool_)
-        ranked = self._axis_items(found)
+        ranked = self.axis.back(found)
         return Ranking(ranked, scores, self.item_ids[items], self.item_ids, no_fallback)
 
     def explain(self, histories: Interactions | CSR, ranking: Ranking, n: int = 5) -> Explanation:
@@ -163,7 +164,7 @@ class ESLER(Recommender):
         if len(ranking) != seen.n_users:
             expected = f"one for each history, {seen.n_users}"
             raise ValueError(describe("explain", "number of ranked rows", len(ranking), expected))
-        matrix = self._model_view(seen).matrix
+        matrix = self.axis.view(seen).matrix
         shape = (*ranking.items.shape, n)
         carriers = np.full(shape, -1, dtype=np.int32)
         contributions = np.zeros(shape, dtype=np.float32)
@@ -197,7 +198,8 @@ class ESLER(Recommender):
         self._require_memory(interactions.n_items)
         gram = kernels.gram(interactions.matrix, threads=threads)
         if self.keep_gram:
-            self._gram, self._user_ids = gram, interactions.user_ids
+            self._gram = gram
+            self._user_ids = interactions.user_ids[: None if self._users_are_named else 0]
         self.weights = kernels.esler_weights(
             gram, self.l2, overwrite=not self.keep_gram, threads=threads, progress=report
         )

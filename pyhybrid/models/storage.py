@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT_VERSION", "StoredArrays", "digest", "read_folder", "write_folder"]
+__all__ = [
+    "FORMAT_VERSION",
+    "StoredArrays",
+    "digest",
+    "read_folder",
+    "require_free",
+    "write_folder",
+]
 
 FORMAT_VERSION = 1
 
@@ -43,7 +50,7 @@ def write_folder(
         FileExistsError: If `folder` is a file, or a folder that is neither empty nor a model.
     """
     folder = Path(folder)
-    _require_free(folder)
+    require_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     array_folder = folder / f"arrays-{uuid4().hex[:12]}"
     array_folder.mkdir()
@@ -143,7 +150,9 @@ def _read_config(folder: Path) -> dict[str, Any] | None:
     return config if is_model else None
 
 
-def _require_free(folder: Path) -> None:
+def require_free(folder: str | os.PathLike[str]) -> None:
+    """Raise FileExistsError if a model can't be saved there, as the folder holds something else."""
+    folder = Path(folder)
     if not folder.exists():
         return
     # What a killed first save leaves behind may be replaced too.

@@ -327,15 +327,18 @@ def test_cold_items_leave_something_to_train_on() -> None:
     ],
 )
 def test_parameters_are_checked(data: Interactions, by: str, options: dict[str, object]) -> None:
-    name = next(iter(options))
-    with pytest.raises(ValueError, match=rf"\w+: .*{name}.* is .*; expected "):
+    name, value = next(iter(options.items()))
+    error = TypeError if isinstance(value, bool) else ValueError
+    with pytest.raises(error, match=rf"\w+: .*{name}.* is .*; expected "):
         split(data, by, **options)
 
 
 def test_split_names_its_ways(data: Interactions) -> None:
     with pytest.raises(ValueError, match="one of strong, leave-last, time, random, cold"):
         split(data, "loo")
-    with pytest.raises(TypeError, match="fold_in"):
+    with pytest.raises(
+        ValueError, match="'fold_in'; expected one of validation, repeats, min_user"
+    ):
         split(data, "leave-last", fold_in=0.5)
 
 

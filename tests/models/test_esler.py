@@ -575,3 +575,12 @@ def test_movielens_1m_gives_the_figures_of_the_specification() -> None:
     assert (model.weights[off_diagonal] < 0).mean() == pytest.approx(0.52, abs=0.01)
     model.weights = np.maximum(model.weights, 0)
     assert best[2] - figures(model)[2] == pytest.approx(0.4823 - 0.4612, abs=2e-4)
+
+
+def test_named_users_can_be_added_to_a_fit_on_a_bare_csr() -> None:
+    x = csr_array(np.array([[1, 1, 0], [0, 1, 1]], dtype=np.float32))
+    model = ESLER(l2=1.0, keep_gram=True).fit(x)
+    more = Interactions.from_csr(x, user_ids=[0, 1])  # their ids are no rows of x
+    model.partial_fit(more)
+    with pytest.raises(ValueError, match="number of users fitted before is 2"):
+        model.partial_fit(more)

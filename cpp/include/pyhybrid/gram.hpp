@@ -10,6 +10,7 @@ namespace pyhybrid {
 
 /// Writes G = X^T X for X of shape (users, items), both triangles.
 ///
+/// `x`: with values; a bare pattern is refused.
 /// `out`: (items, items), row-major, overwritten.
 /// Work: sum over users of n_u (n_u + 1) / 2 multiply-adds, on the pairs j >= i alone. Memory
 /// beside `out`: 12 bytes a stored entry, 20 more if rows are unsorted or name an item twice, and

@@ -18,7 +18,8 @@ class Monitor {
   virtual ~Monitor() = default;
 
   /// Called often, always from the thread that called the kernel. `fraction` is the share of the
-  /// work that is done, 0 to 1. Returns false to stop the kernel, which then throws Stopped.
+  /// work that is done, 0 to 1; a call that is soon over may never poll. Returns false to stop the
+  /// kernel, which then throws Stopped.
   virtual bool poll(double fraction) = 0;
 };
 
@@ -43,7 +44,8 @@ class Control {
   /// monitor.
   void advance(double work, bool calling_thread);
 
-  /// Tells the monitor of the progress and asks it whether to go on; on the calling thread only.
+  /// Tells the monitor of the progress and asks it whether to go on, which stopping() then says;
+  /// does not throw. On the calling thread only.
   void poll();
 
   /// Whether the monitor has said to stop.

@@ -42,9 +42,9 @@ struct RankingOut {
   std::span<float> scores;
 };
 
-/// scores = histories x weights, for sparse histories (rows, items) and dense row-major weights
-/// (items, items). Work: stored entries x items multiply-adds. A thread's scratch: 64 rows x 2,048
-/// scores and the candidates.
+/// scores = histories x weights, for sparse histories (rows, items) with values and dense row-major
+/// weights (items, items). Work: stored entries x items multiply-adds. A thread's scratch: 64 rows
+/// x 2,048 scores and the candidates.
 void top_n(const Csr& histories, std::span<const float> weights, const Restriction& restriction,
            const RankingOut& out, int threads = 0, Monitor* monitor = nullptr);
 

@@ -1,0 +1,180 @@
+"""Evaluate a batch job's recommendations, from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pyhybrid.data.columns import Rows
+from pyhybrid.data.ids import as_strings, column_of, extend, join, positions, spelled, whole_numbers
+from pyhybrid.data.interactions import Interactions
+from pyhybrid.data.matrices import rows_of
+from pyhybrid.data.tables import is_text, open_files
+from pyhybrid.errors import describe
+from pyhybrid.evaluation import METRICS, Report, evaluate_ranking
+from pyhybrid.ranking import Ranking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pyhybrid.data.ids import IdColumn, Ids
+    from pyhybrid.data.tables import Paths
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Hold what `evaluate` found in files; prints as a table.
+
+    Attributes:
+        report: The figures. Warm and cold ones come from the given lists (`evaluate_ranking`).
+        users_without: Users with targets but no recommendation; they count as misses.
+        seen: Recommendations that the user had in train already.
+    """
+
+    report: Report
+    users_without: int
+    seen: int | None
+
+    def __str__(self) -> str:
+        lines = [str(self.report)]
+        if self.users_without:
+            lines.append(f"{self.users_without} users had no recommendation and count as misses")
+        if self.seen:
+            lines.append(f"{self.seen} recommendations were in the user's training data already")
+        return "\n".join(lines)
+
+
+def evaluate(
+    recommendations: Paths,
+    targets: Paths,
+    train: Paths | None = None,
+    *,
+    metrics: Sequence[str] = METRICS,
+    **columns: Any,
+) -> Evaluation:
+    """Rate recommendations in files against held-out targets in files, matched by id.
+
+    A user with targets but no recommendation counts as a miss, and is counted: histories in files
+    can't hold a user without an event, who would get popular items from `Recommender.recommend`.
+
+    Args:
+        recommendations: Files with the columns user_id, item_id and rank (from 1); a folder of
+            parts will do.
+        targets: Files of held-out events.
+        train: Files of training events, to tell warm items from cold ones.
+        metrics: As `kernels.ranking_metrics` names them.
+        **columns: Of `targets` and `train`, as `Interactions.read` takes them.
+
+    Raises:
+        ValueError: If a user has two items of one rank, or one item twice, or if lists are
+            shorter than a cut-off.
+    """
+    listed = _read_recommendations(recommendations)
+    files = [targets] if train is None else [targets, train]
+    parts = [(Interactions.read(paths, **columns), is_text(paths)) for paths in files]
+    listed, (wanted, *rest) = _alike(listed, parts)
+    trained = rest[0] if rest else None
+    item_ids = extend(wanted.item_ids, listed.items, "evaluate")
+    if trained is not None:
+        item_ids = extend(item_ids, column_of(trained.item_ids, "evaluate", "items"), "evaluate")
+    ranking = _ranking(listed, wanted.user_ids, item_ids)
+    warm = seen = None
+    if trained is not None:
+        trained = trained.with_items(item_ids)
+        warm = trained.item_counts() > 0
+        seen = _count_seen(ranking, trained)
+    report = evaluate_ranking(
+        ranking, wanted.with_items(item_ids), metrics, warm=warm, name="recommendations"
+    )
+    return Evaluation(report, int((ranking.items[:, 0] < 0).sum()), seen)
+
+
+class _Listed(NamedTuple):
+    """Recommendations as they stand in files, row by row."""
+
+    users: IdColumn
+    items: IdColumn
+    ranks: NDArray[Any]
+    untyped: bool
+
+
+def _read_recommendations(paths: Paths) -> _Listed:
+    # Ranks are read as times are: whole numbers of any width.
+    columns = Rows("user_id", "item_id", None, "rank", None, None)
+    tables = open_files(paths, columns.columns("evaluate"), "evaluate")
+    chunks = list(columns.chunks(tables, "evaluate"))
+    users = join([chunk.users for chunk in chunks], "evaluate", "column 'user_id'")
+    items = join([chunk.items for chunk in chunks], "evaluate", "column 'item_id'")
+    found = [chunk.times for chunk in chunks if chunk.times is not None and len(chunk.times)]
+    ranks = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+    if not np.issubdtype(ranks.dtype, np.integer) or (len(ranks) and ranks.min() < 1):
+        value = f"{ranks.dtype}, from {ranks.min() if len(ranks) else 0}"
+        raise ValueError(describe("evaluate", "column 'rank'", value, "integers from 1"))
+    return _Listed(users, items, ranks, tables.untyped)
+
+
+def _alike(
+    listed: _Listed, parts: list[tuple[Interactions, bool]]
+) -> tuple[_Listed, list[Interactions]]:
+    """Read the ids of text files as strings where another file shows that they are strings.
+
+    Args:
+        listed: The recommendations.
+        parts: Other interactions, and whether they come from text.
+    """
+    users = [part.user_ids for part, _ in parts]
+    items = [part.item_ids for part, _ in parts]
+    listed_users, users_are_strings = _kind(listed.users, listed.untyped, users)
+    listed_items, items_are_strings = _kind(listed.items, listed.untyped, items)
+    interactions = [
+        replace(
+            part,
+            user_ids=as_strings(part.user_ids) if users_are_strings else part.user_ids,
+            item_ids=as_strings(part.item_ids) if items_are_strings else part.item_ids,
+        )
+        if untyped
+        else part
+        for part, untyped in parts
+    ]
+    return listed._replace(users=listed_users, items=listed_items), interactions
+
+
+def _kind(column: IdColumn, untyped: bool, others: list[Ids]) -> tuple[IdColumn, bool]:
+    """Tell whether the ids of a column and of other files are strings; spell the column if so."""
+    numbers = whole_numbers(column) if untyped else None
+    column = column if numbers is None else numbers
+    are_strings = any(ids.dtype == object for ids in others)
+    if isinstance(column, np.ndarray):
+        return spelled(column) if untyped and are_strings else column, are_strings
+    return column, are_strings or len(column) > 0
+
+
+def _ranking(listed: _Listed, user_ids: NDArray[Any], item_ids: NDArray[Any]) -> Ranking:
+    """Arrange recommendations as one row a target user; other users' are left aside."""
+    rows = positions(listed.users, user_ids, "evaluate")
+    n = int(listed.ranks.max(initial=1))
+    asked = rows >= 0
+    places = rows[asked] * n + listed.ranks[asked] - 1
+    if len(np.unique(places)) != len(places):
+        value = "there twice for one user"
+        raise ValueError(describe("evaluate", "a rank", value, "each rank once a user"))
+    flat = np.full(len(user_ids) * n, -1, dtype=np.int32)
+    flat[places] = positions(listed.items, item_ids, "evaluate")[asked]
+    ranked = flat.reshape(len(user_ids), n)
+    scores = np.where(ranked >= 0, np.float32(0), np.float32(-np.inf))
+    return Ranking(ranked, scores, user_ids, item_ids, np.zeros(len(user_ids), dtype=np.bool_))
+
+
+def _count_seen(ranking: Ranking, trained: Interactions) -> int:
+    """Count the recommendations that stand in the user's training row."""
+    users = positions(ranking.row_ids, trained.user_ids)
+    row, rank = np.nonzero((ranking.items >= 0) & (users >= 0)[:, None])
+    matrix, width = trained.matrix, trained.n_items
+    known = rows_of(matrix.indptr) * width + matrix.indices
+    return int(np.isin(users[row] * width + ranking.items[row, rank], known).sum())

@@ -39,7 +39,7 @@ EXPECTED = {
 def protocol(pairs: Path) -> Split:
     """Split MovieLens-1M's pairs as the module's docstring says."""
     everything = Interactions.read(pairs, user="userId", item="movieId", ordered=True)
-    order = np.random.RandomState(SEED).permutation(everything.n_users)  # noqa: NPY002
+    order = np.random.RandomState(SEED).permutation(everything.n_users)
     parts = {"train": order[:-2000], "validation": order[-2000:-1000], "test": order[-1000:]}
     train = everything.select_users(np.sort(parts["train"]))
     seen = train.item_ids[train.item_counts() > 0]
@@ -54,7 +54,7 @@ def protocol(pairs: Path) -> Split:
 def fold(users: Interactions, item_ids: np.ndarray) -> HeldOut:
     """Leave out the items that train does not have, then draw each user's targets."""
     users = users.with_items(item_ids, unknown="drop")
-    random = np.random.RandomState(SEED)  # noqa: NPY002
+    random = np.random.RandomState(SEED)
     is_target = np.zeros(len(users.events.items), dtype=bool)
     for first, end in zip(users.events.indptr[:-1], users.events.indptr[1:], strict=True):
         drawn = random.choice(end - first, size=int(0.2 * (end - first)), replace=False)

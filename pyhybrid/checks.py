@@ -18,6 +18,7 @@ __all__ = [
     "check_dense",
     "check_dtype",
     "check_out",
+    "check_share",
     "count",
     "integers",
     "metric_names",
@@ -50,7 +51,7 @@ def positive(who: str, what: str, value: object) -> float:
     >>> positive("ESLER", "l2", 500)
     500.0
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.number)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(describe(who, what, repr(value), "a positive number"))
     try:
         number = float(value)
@@ -59,6 +60,17 @@ def positive(who: str, what: str, value: object) -> float:
     if not (math.isfinite(number) and number > 0):
         raise ValueError(describe(who, what, value, "a positive number"))
     return number
+
+
+def check_share(who: str, what: str, value: object) -> None:
+    """Raise TypeError or ValueError unless `value` is a number between 0 and 1, neither included.
+
+    >>> check_share("strong", "fold_in", 0.8)
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(describe(who, what, repr(value), "a share between 0 and 1"))
+    if not 0 < float(value) < 1:
+        raise ValueError(describe(who, what, value, "a share between 0 and 1"))
 
 
 def integers(who: str, what: str, values: ArrayLike) -> NDArray[np.integer[Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pyhybrid.checks import check_share, count
 from pyhybrid.data.held_out import HeldOut, Split, hold_out, pairs_in, union
 from pyhybrid.data.matrices import rows_of
 from pyhybrid.errors import describe
@@ -60,8 +61,8 @@ def strong(
     >>> parts.train.n_users, parts.test.targets.n_users, parts.validation.targets.n_users
     (70, 20, 10)
     """
-    _check_share("strong", "fold_in", fold_in)
-    _check_at_least("strong", "min_user", min_user, 2)
+    check_share("strong", "fold_in", fold_in)
+    count("strong", "min_user", min_user, least=2)
     rng = np.random.default_rng(seed)
     users = rng.permutation(np.flatnonzero(np.diff(interactions.matrix.indptr) >= min_user))
     n_test = _number("strong", "test", test, len(users))
@@ -122,7 +123,7 @@ def leave_last(
     """
     if repeats not in ("drop", "keep"):
         raise ValueError(describe("leave_last", "repeats", repr(repeats), "'drop' or 'keep'"))
-    _check_at_least("leave_last", "min_user", min_user, 3 if validation else 2)
+    count("leave_last", "min_user", min_user, least=3 if validation else 2)
     events = _events("leave_last", interactions)
     if repeats == "drop" and len(events.items) > interactions.matrix.nnz:
         interactions = interactions.keep_events(_first_events(interactions))
@@ -178,11 +179,11 @@ def by_time(
         if validation_from is not None:
             expected = "None without test_from"
             raise ValueError(describe("by_time", "validation_from", validation_from, expected))
-        _check_share("by_time", "test", test)
+        check_share("by_time", "test", test)
         latest = np.sort(times)[::-1]
         test_from = latest[_number("by_time", "test", test, len(times)) - 1]
         if validation:
-            _check_share("by_time", "validation", validation)
+            check_share("by_time", "validation", validation)
             number = _number("by_time", "test + validation", test + validation, len(times))
             validation_from = latest[number - 1]
     if validation_from is not None and not validation_from < test_from:
@@ -231,10 +232,10 @@ def random(
     Split(8 pairs of 2 users, test=HeldOut(2 targets of 1 users), \
 validation=HeldOut(1 targets of 1 users), 0 cold items)
     """
-    _check_share("random", "test", test)
+    check_share("random", "test", test)
     if validation:
-        _check_share("random", "validation", validation)
-    _check_share("random", "test + validation", test + validation)
+        check_share("random", "validation", validation)
+    check_share("random", "test + validation", test + validation)
     indptr = interactions.matrix.indptr
     bounds = indptr if per_user else indptr[[0, -1]]
     sizes = _held_out_sizes(np.diff(bounds), test + validation)
@@ -275,8 +276,8 @@ def cold_items(
     >>> len(parts.cold_items), parts.train.item_counts()[parts.cold_columns()]
     (1, array([0]))
     """
-    _check_share("cold_items", "share", share)
-    _check_at_least("cold_items", "min_count", min_count, 1)
+    check_share("cold_items", "share", share)
+    count("cold_items", "min_count", min_count, least=1)
     whole = data.train if isinstance(data, Split) else data
     candidates = np.flatnonzero(whole.item_counts() >= min_count)
     if not len(candidates):
@@ -392,22 +393,5 @@ def _number(who: str, what: str, share: float, of: int) -> int:
     """Turn a share of `of` into a number, rounded down but at least 1; an int is a number."""
     if isinstance(share, (int, np.integer)) and not isinstance(share, bool) and share >= 1:
         return int(share)
-    _check_share(who, what, share)
+    check_share(who, what, share)
     return max(1, int(share * of + _ROUNDING))
-
-
-def _check_share(who: str, what: str, value: float) -> None:
-    _check_is_number(who, what, value)
-    if not 0 < value < 1:
-        raise ValueError(describe(who, what, value, "a share between 0 and 1"))
-
-
-def _check_at_least(who: str, what: str, value: int, least: int) -> None:
-    _check_is_number(who, what, value)
-    if value < least:
-        raise ValueError(describe(who, what, value, f"at least {least}"))
-
-
-def _check_is_number(who: str, what: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(describe(who, what, repr(value), "a number"))

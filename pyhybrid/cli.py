@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,10 +18,26 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Recommenders that keep both what text says and what behaviour shows.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version", is_eager=True)
+    ] = False,
+) -> None:
+    """Recommenders that keep both what text says and what behaviour shows."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(version_of("pyhybrid"))
+        raise typer.Exit
+
 
 Files = Annotated[
     list[Path], typer.Argument(help="Parquet, CSV, TSV or JSON lines; .gz and .zst too")
@@ -82,6 +99,8 @@ def split(
         **_columns(user, item, weight, time, rating, min_rating, duplicates, ordered),
     )
     print(f"{made}\nwritten to {out}")
+    if not made.test.exclude_seen:
+        print("a target may be a seen item: recommend with --keep-seen")
 
 
 @app.command(
@@ -131,7 +150,17 @@ def recommend(
     histories: Files,
     out: Annotated[Path, typer.Option(help="A new folder for the parts, or an interrupted job's")],
     n: Annotated[int, typer.Option("-n", help="Items a user")] = 10,
-    users: Annotated[int, typer.Option(help="Users a part")] = 100_000,
+    users: Annotated[int, typer.Option(help="Users a part")] = 20_000,
+    users_from: Annotated[
+        list[Path] | None,
+        typer.Option(help="Rank for the users in these files, with a history or without"),
+    ] = None,
+    among: Annotated[
+        list[Path] | None, typer.Option(help="Recommend the items in these files alone")
+    ] = None,
+    deny: Annotated[
+        list[Path] | None, typer.Option(help="Recommend the items in these files to nobody")
+    ] = None,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Recommend what is in the history, too")
     ] = False,
@@ -160,6 +189,9 @@ def recommend(
         histories,
         out,
         n,
+        users_from=users_from,
+        among=among,
+        deny=deny,
         users=users,
         exclude_seen=not keep_seen,
         unknown_items=unknown_items,
@@ -181,17 +213,20 @@ def evaluate(
         list[Path] | None, typer.Option(help="Files of training events: tells warm from cold")
     ] = None,
     metric: Metrics = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures")] = None,
     user: User = "user_id",
     item: Item = "item_id",
 ) -> None:
     """Rate recommendations against held-out targets."""
     from pyhybrid import jobs
-    from pyhybrid.evaluation import METRICS
+    from pyhybrid.data.tables import write_text
 
     found = jobs.evaluate(
-        recommendations, targets, train or None, metrics=metric or METRICS, user=user, item=item
+        recommendations, targets, train or None, metrics=metric, user=user, item=item
     )
     print(found)
+    if out is not None:
+        write_text([json.dumps(found.report.to_arrow().to_pylist(), indent=2)], out)
 
 
 @app.command(epilog="Example: [bold]pyhybrid demo --out demo[/bold]")
@@ -214,6 +249,8 @@ def main() -> None:
 
     PYHYBRID_TRACEBACK=1 in the environment shows where an error came from.
     """
+    # A terminated job cleans up like an interrupted one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except (ValueError, TypeError, OSError, MemoryError, NotFittedError) as error:

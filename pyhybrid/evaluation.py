@@ -157,21 +157,23 @@ def evaluate(
     targets = held_out.targets.with_items(model.item_ids)
     warm = model.item_counts > 0
 
-    def figures(candidates: Candidates, columns: NDArray[np.bool_] | None) -> _Rated:
-        ranking = model.recommend(
+    def ranking(columns: NDArray[np.bool_] | None) -> Ranking:
+        return model.recommend(
             held_out.histories,
             n,
             exclude_seen=held_out.exclude_seen,
             among=None if columns is None else np.flatnonzero(columns).astype(np.int32),
             threads=threads,
         )
-        return _rate(name, candidates, ranking, targets, columns, metrics)
 
-    rated = [figures("joint", None)]
+    joint = ranking(None)
+    rated = [_rate(name, "joint", joint, targets, None, metrics)]
     if not warm.all():
-        rated.append(figures("warm", warm))
+        # A model that can't score cold items ranks warm ones alone in any case.
+        among_warm = ranking(warm) if model.scores_cold_items else joint
+        rated.append(_rate(name, "warm", among_warm, targets, warm, metrics))
         if model.scores_cold_items:
-            rated.append(figures("cold", ~warm))
+            rated.append(_rate(name, "cold", ranking(~warm), targets, ~warm, metrics))
     return _report(rated)
 
 
@@ -194,7 +196,14 @@ def evaluate_ranking(
         metrics: As `kernels.ranking_metrics` names them.
         warm: bool (items,), which items had a training interaction; None: joint figures only.
         name: What the report calls the ranking.
+
+    Raises:
+        ValueError: If the users or the items are others, or in another order.
     """
+    ranking.require_axes("evaluate_ranking", targets.user_ids, targets.item_ids)
+    if warm is not None and warm.shape != (targets.n_items,):
+        expected = f"one value an item, ({targets.n_items},)"
+        raise ValueError(describe("evaluate_ranking", "warm's shape", warm.shape, expected))
     rated = [_rate(name, "joint", ranking, targets, None, metrics)]
     if warm is not None and not warm.all():
         rated.append(_rate(name, "warm", ranking.keep(warm), targets, warm, metrics))
@@ -313,15 +322,21 @@ def tune(
     configurations = [dict(zip(grid, values, strict=True)) for values in _product(grid)]
     if not configurations:
         raise ValueError(describe("tune", "grid", dict(grid), "one value or more a parameter"))
+    # What can be wrong with the arguments is found before the first fit.
+    model.check_params("tune", grid)
+    models = [model.with_params(**configuration) for configuration in configurations]
+    kernels.largest_cutoff([metric])
+    if candidates not in ("joint", "warm", "cold"):
+        raise ValueError(describe("tune", "candidates", repr(candidates), "joint, warm or cold"))
     table: list[dict[str, Any]] = []
     with progress_bar(f"tuning {type(model).__name__}", progress) as report:
-        for configuration in configurations:
-            fitted = model.with_params(**configuration).fit(split.train, catalog, threads=threads)
+        for configuration, unfitted in zip(configurations, models, strict=True):
+            fitted = unfitted.with_params().fit(split.train, catalog, threads=threads)
             rated = evaluate(fitted, split.validation, [metric], threads=threads)
             del fitted
             figure = next((f for f in rated.figures if f.candidates == candidates), None)
-            if figure is None:
-                value = f"{candidates!r}, of which {type(model).__name__} has no figures here"
+            if figure is None or not figure.users:
+                value = f"{candidates!r}, of which {type(model).__name__} has no figure here"
                 raise ValueError(describe("tune", "candidates", value, "joint, warm or cold"))
             row = {"mean": figure.mean, "standard_error": figure.standard_error}
             table.append({**configuration, **row})
@@ -330,7 +345,7 @@ def tune(
             if report is not None:
                 report(len(table) / len(configurations))
     best = max(range(len(table)), key=lambda row: table[row]["mean"])
-    return Tuning(model.with_params(**configurations[best]), metric, tuple(table))
+    return Tuning(models[best], metric, tuple(table))
 
 
 def _require_held_out(held_out: object) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     Progress: TypeAlias = bool | Callable[[float], object]
 
-__all__ = ["progress_bar"]
+__all__ = ["part_of", "progress_bar"]
 
 
 @contextmanager
@@ -43,3 +43,18 @@ def progress_bar(
             task = bars.add_task(description, total=1.0)
             yield lambda share: bars.update(task, completed=share)
             bars.update(task, completed=1.0)
+
+
+def part_of(
+    report: Callable[[float], object] | None, first: float, last: float
+) -> Callable[[float], object] | None:
+    """Give what reports a part of the work as that part of the whole.
+
+    >>> shares = []
+    >>> part_of(shares.append, 0.5, 1.0)(0.5)
+    >>> shares
+    [0.75]
+    """
+    if report is None:
+        return None
+    return lambda share: report(first + share * (last - first))

@@ -73,6 +73,16 @@ class Ranking:
         """The number of items a row, counting what pads short rows."""
         return int(self.items.shape[1])
 
+    def require_axes(self, who: str, row_ids: NDArray[Any], item_ids: NDArray[Any]) -> None:
+        """Raise ValueError unless the rows and the item axis are these, in this order."""
+        for what, own, other in (
+            ("row_ids", self.row_ids, row_ids),
+            ("item_ids", self.item_ids, item_ids),
+        ):
+            if own is not other and not np.array_equal(own, other):
+                expected = "the same ids in the same order"
+                raise ValueError(describe(who, f"the ranking's {what}", "another axis", expected))
+
     def keep(self, columns: NDArray[np.bool_]) -> Ranking:
         """Leave out all items but some, moving up what follows.
 

@@ -473,3 +473,25 @@ def test_values_out_of_range_are_refused(split: Split) -> None:
 
 def test_an_empty_report_has_no_figures() -> None:
     assert Report((), {}).figures == ()
+
+
+def test_rankings_of_other_users_or_items_are_refused(split: Split) -> None:
+    model = ESLER(l2=5.0).fit(split.train)
+    ranking = model.recommend(split.test.histories, 10)
+    wanted = split.test.targets
+    with pytest.raises(ValueError, match=r"^evaluate_ranking: the ranking's row_ids is another"):
+        evaluate_ranking(ranking, wanted.select_users(np.arange(wanted.n_users)[::-1]), ["hit@5"])
+    with pytest.raises(ValueError, match=r"^evaluate_ranking: the ranking's item_ids is another"):
+        evaluate_ranking(ranking, wanted.with_items(wanted.item_ids[::-1]), ["hit@5"])
+
+
+def test_tune_finds_mistakes_before_the_first_fit(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ESLER, "fit", lambda *_, **__: pytest.fail("fitted"))
+    with pytest.raises(ValueError, match=r"^ESLER: l2 is -1"):
+        tune(ESLER(), {"l2": [1.0, -1]}, split)
+    with pytest.raises(ValueError, match=r"^tune: ESLER's parameter is 'l3'; expected one of l2"):
+        tune(ESLER(), {"l3": [1.0]}, split)
+    with pytest.raises(ValueError, match="the metric is 'ndgc@10'"):
+        tune(ESLER(), {"l2": [1.0]}, split, "ndgc@10")

@@ -34,6 +34,7 @@ ORDER = [
     ("models",),
     ("jobs",),
     ("cli",),
+    ("__main__",),
 ]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 LATE = ["torch", "transformers", "pyarrow", "typer", "rich", "pandas", "polars", "scipy.linalg"]

@@ -98,6 +98,10 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
             if part.exclude_seen:
                 _refuse_leak("Split", f"{name} targets", part.targets, "train", self.train)
             self._refuse_cold(f"{name} histories", part.histories)
+        if self.validation is not None and self.test.exclude_seen:
+            wanted, other = self.test.targets, self.validation
+            _refuse_leak("Split", "test targets", wanted, "validation targets", other.targets)
+            _refuse_leak("Split", "test targets", wanted, "validation histories", other.histories)
 
     @property
     def held_out(self) -> dict[str, HeldOut]:

@@ -310,7 +310,7 @@ class Interactions:
         columns = positions(self.item_ids, item_ids, "with_items")
         lost = np.flatnonzero((columns < 0) & (self.item_counts() > 0))
         if len(lost) and unknown == "error":
-            found = f"{len(lost)}, the first {self.item_ids[lost[0]]!r}"
+            found = f"{len(lost)}, the first {self.item_ids[lost[:1]].tolist()[0]!r}"
             way_out = 'leave their pairs out with unknown="drop"'
             raise ValueError(describe("with_items", "number of unknown items", found, "0", way_out))
         kept = self.keep_pairs(columns[self.matrix.indices] >= 0) if len(lost) else self

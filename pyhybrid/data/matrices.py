@@ -22,6 +22,7 @@ __all__ = [
     "canonical_csr",
     "csr",
     "fold",
+    "random_places",
     "require_mask",
     "row_positions",
     "rows_of",
@@ -243,3 +244,14 @@ def slabs(indptr: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         last = min(max(last, first + 1), users)
         yield first, last
         first = last
+
+
+def random_places(indptr: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Shuffle the numbers 0, 1, ... over each row's entries: int64 (entries,)."""
+    rows = rows_of(indptr)
+    # One sort for all rows: by row, then by 32 random bits; stable, so that the order of two
+    # equal keys depends on nothing else.
+    order = np.argsort((rows << 32) | rng.integers(1 << 32, size=len(rows)), kind="stable")
+    places = np.empty_like(rows)
+    places[order] = np.arange(len(rows)) - indptr[rows]
+    return places

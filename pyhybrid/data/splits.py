@@ -13,7 +13,7 @@ import numpy as np
 
 from pyhybrid.checks import check_share, count
 from pyhybrid.data.held_out import HeldOut, Split, hold_out, pairs_in, union
-from pyhybrid.data.matrices import rows_of
+from pyhybrid.data.matrices import random_places, rows_of
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def strong(
         part = interactions.select_users(np.sort(rows))
         indptr = part.matrix.indptr
         sizes = _held_out_sizes(np.diff(indptr), 1 - fold_in)
-        is_target = _random_places(indptr, rng) < sizes[rows_of(indptr)]
+        is_target = random_places(indptr, rng) < sizes[rows_of(indptr)]
         return hold_out("strong", part.keep_pairs(~is_target), part.keep_pairs(is_target))
 
     in_train = np.ones(interactions.n_users, dtype=np.bool_)
@@ -240,7 +240,7 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
     bounds = indptr if per_user else indptr[[0, -1]]
     sizes = _held_out_sizes(np.diff(bounds), test + validation)
     n_validation = np.floor(sizes * (validation / (test + validation)) + _ROUNDING)
-    rows, places = rows_of(bounds), _random_places(bounds, np.random.default_rng(seed))
+    rows, places = rows_of(bounds), random_places(bounds, np.random.default_rng(seed))
     is_train, is_validation = places >= sizes[rows], places < n_validation[rows]
     train = interactions.keep_pairs(is_train)
 
@@ -258,7 +258,8 @@ def cold_items(
 
     On interactions, the users of cold items are the test part: their warm items the history,
     their cold items the targets. On a split, the cold items leave train and all histories, and
-    whatever a held-out user has of them, in the history or as a target, becomes a target.
+    whatever a held-out user has of them, in the history or as a target, becomes a target; of test
+    alone where the user is in validation too.
 
     Args:
         data: Interactions, or what another way of splitting gave.
@@ -297,6 +298,14 @@ def cold_items(
 
     if isinstance(data, Split):
         parts = {name: remove(part) for name, part in data.held_out.items()}
+        validation = parts.get("validation")
+        if validation is not None and validation.exclude_seen:
+            # What a user had of cold items would be a target of both parts; test keeps it.
+            del parts["validation"]
+            own = ~pairs_in(validation.targets, parts["test"].targets)
+            if own.any():
+                targets = validation.targets.keep_pairs(own)
+                parts["validation"] = hold_out("cold_items", validation.histories, targets)
         cold |= data.cold_columns()
     else:
         targets = data.keep_pairs(cold[data.matrix.indices])
@@ -376,17 +385,6 @@ def _held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]
     """Take a share of each size, rounded down: at least 1 and all but 1 at most, of 1 none."""
     held_out: NDArray[np.int64] = np.floor(sizes * share + _ROUNDING).astype(np.int64)
     return held_out.clip(min=1).clip(max=sizes - 1)
-
-
-def _random_places(indptr: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Shuffle the numbers 0, 1, ... over each row's entries: int64 (entries,)."""
-    rows = rows_of(indptr)
-    # One sort for all rows: by row, then by 32 random bits; stable, so that the order of two
-    # equal keys depends on nothing else.
-    order = np.argsort((rows << 32) | rng.integers(1 << 32, size=len(rows)), kind="stable")
-    places = np.empty_like(rows)
-    places[order] = np.arange(len(rows)) - indptr[rows]
-    return places
 
 
 def _number(who: str, what: str, share: float, of: int) -> int:

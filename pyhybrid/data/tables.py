@@ -63,7 +63,7 @@ class Tables:
     """Record batches of one or several tables, the same ones at each call of `batches`.
 
     Attributes:
-        untyped: Whether all is read from text, where numbers and strings look alike.
+        untyped: Whether all is CSV or TSV, where numbers and strings look alike.
     """
 
     untyped: bool
@@ -98,17 +98,17 @@ def open_files(paths: Paths, columns: Sequence[Column], who: str, *, rest: bool 
     choose = _chooser(columns, who, rest)
     kinds = {column.name: column.kind for column in columns if column.kind}
     parts = tuple(_open_file(file, kinds, choose, who) for file in files)
-    return Tables(all(_ending(file) not in _PARQUET for file in files), parts)
+    return Tables(all(_ending(file) in _DELIMITED for file in files), parts)
 
 
-def is_text(paths: Paths) -> bool:
-    """Tell whether none of the files is Parquet, so that numbers and strings look alike.
+def is_delimited(paths: Paths) -> bool:
+    """Tell whether all of the files are CSV or TSV, in which numbers and strings look alike.
 
-    >>> is_text(["a.csv", "b.jsonl.gz"]), is_text("c.parquet")
+    >>> is_delimited(["a.csv", "b.tsv.gz"]), is_delimited("c.parquet")
     (True, False)
     """
     several = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return not any(Path(path).is_dir() or _ending(Path(path)) in _PARQUET for path in several)
+    return all(_ending(Path(path)) in _DELIMITED for path in several)
 
 
 def open_arrow(data: Any, columns: Sequence[Column], who: str, *, rest: bool = False) -> Tables:

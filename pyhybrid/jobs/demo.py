@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyhybrid.checks import count
 from pyhybrid.data import splits, synthetic
 from pyhybrid.data.readers import open_folder
 from pyhybrid.data.tables import write_parquet
 from pyhybrid.evaluation import compare, tune
 from pyhybrid.models.esler import ESLER
 from pyhybrid.models.popularity import Popularity
+from pyhybrid.models.storage import require_free
 
 if TYPE_CHECKING:
     import os
@@ -41,6 +43,8 @@ def run(
         The report that was printed.
     """
     out = Path(out)
+    n = count("demo", "n", n)
+    require_free(out / "model")
     split, catalog, source = _read(data, seed)
     print(f"data   {source}\nsplit  {split}")
 

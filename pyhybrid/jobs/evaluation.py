@@ -11,9 +11,12 @@ from pyhybrid.data.columns import Rows
 from pyhybrid.data.ids import as_strings, column_of, extend, join, positions, spelled, whole_numbers
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.matrices import rows_of
-from pyhybrid.data.tables import is_text, open_files
+from pyhybrid.data.tables import Column, is_delimited, open_files
 from pyhybrid.errors import describe
 from pyhybrid.evaluation import METRICS, Report, evaluate_ranking
+from pyhybrid.jobs.columns import parquet_metadata, told
+from pyhybrid.kernels import largest_cutoff
+from pyhybrid.memory import require_memory
 from pyhybrid.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -44,7 +47,10 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [str(self.report)]
         if self.users_without:
-            lines.append(f"{self.users_without} users had no recommendation and count as misses")
+            lines.append(
+                f"{self.users_without} users had no recommendation and count as misses; recommend "
+                "--users-from takes the users to rank for, with a history or without"
+            )
         if self.seen:
             lines.append(f"{self.seen} recommendations were in the user's training data already")
         return "\n".join(lines)
@@ -55,7 +61,7 @@ def evaluate(
     targets: Paths,
     train: Paths | None = None,
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     **columns: Any,
 ) -> Evaluation:
     """Rate recommendations in files against held-out targets in files, matched by id.
@@ -68,7 +74,8 @@ def evaluate(
             parts will do.
         targets: Files of held-out events.
         train: Files of training events, to tell warm items from cold ones.
-        metrics: As `kernels.ranking_metrics` names them.
+        metrics: As `kernels.ranking_metrics` names them; None: those of `METRICS` that the lists
+            are long enough for.
         **columns: Of `targets` and `train`, as `Interactions.read` takes them.
 
     Raises:
@@ -77,20 +84,27 @@ def evaluate(
     """
     listed = _read_recommendations(recommendations)
     files = [targets] if train is None else [targets, train]
-    parts = [(Interactions.read(paths, **columns), is_text(paths)) for paths in files]
+    parts = [
+        (Interactions.read(paths, **told(paths, columns)), is_delimited(paths)) for paths in files
+    ]
     listed, (wanted, *rest) = _alike(listed, parts)
     trained = rest[0] if rest else None
     item_ids = extend(wanted.item_ids, listed.items, "evaluate")
     if trained is not None:
         item_ids = extend(item_ids, column_of(trained.item_ids, "evaluate", "items"), "evaluate")
-    ranking = _ranking(listed, wanted.user_ids, item_ids)
+    asked = max((int(d.get(b"n", 0)) for d in parquet_metadata(recommendations)), default=0)
+    chosen = METRICS if metrics is None else metrics
+    longest = largest_cutoff(chosen)
+    ranking = _ranking(listed, wanted.user_ids, item_ids, asked, longest)
+    if metrics is None:
+        chosen = [metric for metric in METRICS if largest_cutoff([metric]) <= ranking.n]
     warm = seen = None
     if trained is not None:
         trained = trained.with_items(item_ids)
         warm = trained.item_counts() > 0
         seen = _count_seen(ranking, trained)
     report = evaluate_ranking(
-        ranking, wanted.with_items(item_ids), metrics, warm=warm, name="recommendations"
+        ranking, wanted.with_items(item_ids), chosen, warm=warm, name="recommendations"
     )
     return Evaluation(report, int((ranking.items[:, 0] < 0).sum()), seen)
 
@@ -105,10 +119,13 @@ class _Listed(NamedTuple):
 
 
 def _read_recommendations(paths: Paths) -> _Listed:
-    # Ranks are read as times are: whole numbers of any width.
-    columns = Rows("user_id", "item_id", None, "rank", None, None)
-    tables = open_files(paths, columns.columns("evaluate"), "evaluate")
-    chunks = list(columns.chunks(tables, "evaluate"))
+    names = ("user_id", "item_id", "rank")
+    kinds = ("string", "string", None)
+    columns = [Column(name, name, kind) for name, kind in zip(names, kinds, strict=True)]
+    tables = open_files(paths, columns, "evaluate")
+    # Ranks are checked as times are: numbers of any width.
+    rows = Rows("user_id", "item_id", None, "rank", None, None)
+    chunks = list(rows.chunks(tables, "evaluate"))
     users = join([chunk.users for chunk in chunks], "evaluate", "column 'user_id'")
     items = join([chunk.items for chunk in chunks], "evaluate", "column 'item_id'")
     found = [chunk.times for chunk in chunks if chunk.times is not None and len(chunk.times)]
@@ -155,18 +172,36 @@ def _kind(column: IdColumn, untyped: bool, others: list[Ids]) -> tuple[IdColumn,
     return column, are_strings or len(column) > 0
 
 
-def _ranking(listed: _Listed, user_ids: NDArray[Any], item_ids: NDArray[Any]) -> Ranking:
-    """Arrange recommendations as one row a target user; other users' are left aside."""
+def _ranking(
+    listed: _Listed, user_ids: NDArray[Any], item_ids: NDArray[Any], asked: int, longest: int
+) -> Ranking:
+    """Arrange recommendations as one row a target user; other users' are left aside.
+
+    Ranks only order a user's items: what was taken out of a list leaves no gap.
+
+    Args:
+        listed: The recommendations.
+        user_ids: The target users.
+        item_ids: The item axis.
+        asked: The length of list that was asked for; 0 where that is not known.
+        longest: The length that is looked at.
+    """
     rows = positions(listed.users, user_ids, "evaluate")
-    n = int(listed.ranks.max(initial=1))
-    asked = rows >= 0
-    places = rows[asked] * n + listed.ranks[asked] - 1
-    if len(np.unique(places)) != len(places):
-        value = "there twice for one user"
-        raise ValueError(describe("evaluate", "a rank", value, "each rank once a user"))
-    flat = np.full(len(user_ids) * n, -1, dtype=np.int32)
-    flat[places] = positions(listed.items, item_ids, "evaluate")[asked]
-    ranked = flat.reshape(len(user_ids), n)
+    kept = np.flatnonzero(rows >= 0)
+    order = kept[np.lexsort((listed.ranks[kept], rows[kept]))]
+    row, rank = rows[order], listed.ranks[order]
+    twice = np.flatnonzero((row[1:] == row[:-1]) & (rank[1:] == rank[:-1]))
+    if len(twice):
+        value = f"{rank[twice[0]]} of user {user_ids[row[twice[0]]]!r}"
+        raise ValueError(describe("evaluate", "a rank that is there twice", value, "none"))
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    n = min(max(asked, int(place.max(initial=0)) + 1), longest)
+    require_memory(
+        "evaluate", f"{len(user_ids)} users", 8 * n * len(user_ids), "lists", "rate fewer"
+    )
+    ranked = np.full((len(user_ids), n), -1, dtype=np.int32)
+    seen = place < n
+    ranked[row[seen], place[seen]] = positions(listed.items, item_ids, "evaluate")[order[seen]]
     scores = np.where(ranked >= 0, np.float32(0), np.float32(-np.inf))
     return Ranking(ranked, scores, user_ids, item_ids, np.zeros(len(user_ids), dtype=np.bool_))
 

@@ -20,8 +20,9 @@ from pyhybrid.data.ids import arrow_ids, as_strings
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.splits import split as split_interactions
 from pyhybrid.data.streaming import rows_if_sorted, stream_users
-from pyhybrid.data.tables import is_text, write_parquet
+from pyhybrid.data.tables import is_delimited, write_parquet
 from pyhybrid.errors import describe
+from pyhybrid.jobs.columns import described, known_items, on_axis, read_ids, told, users_alone
 from pyhybrid.models import load, model_class
 from pyhybrid.models.batches import parts_of, write_parts
 from pyhybrid.models.storage import require_free
@@ -29,9 +30,11 @@ from pyhybrid.progress import progress_bar
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from pyhybrid.data.held_out import Split
     from pyhybrid.data.tables import Paths
@@ -71,13 +74,16 @@ def split(
         expected = f"given as {name}=, or --{name} on the command line"
         raise ValueError(describe("split", f"{name!r}", "among the options", expected))
     said: dict[str, Any] = {**given, **(options or {})}
-    made = split_interactions(Interactions.read(events, **columns), **said)
+    made = split_interactions(Interactions.read(events, **told(events, columns)), **said)
     write_split(made, out, said)
     return made
 
 
 def write_split(split: Split, out: Folder, made_by: Mapping[str, Any] | None = None) -> None:
     """Write a split to a new folder.
+
+    The files know how they are to be read (`pyhybrid.jobs.columns`): a weight, a time or an order
+    that the split was made from is taken up by `fit` and `recommend` without being named again.
 
     ``train.parquet``; for each held-out part ``test_histories.parquet`` and
     ``test_targets.parquet``; ``items.parquet`` with the item axis and which items are warm (have a
@@ -93,7 +99,7 @@ def write_split(split: Split, out: Folder, made_by: Mapping[str, Any] | None = N
         for name, part in split.held_out.items():
             parts |= {f"{name}_histories": part.histories, f"{name}_targets": part.targets}
         for name, interactions in parts.items():
-            write_parquet(interactions.to_arrow(), beside / f"{name}.parquet")
+            write_parquet(described(interactions), beside / f"{name}.parquet")
             counts[name] = {"users": interactions.n_users, "pairs": int(interactions.matrix.nnz)}
         write_parquet(_items_table(split), beside / "items.parquet")
         said = {"exclude_seen": split.test.exclude_seen, "parts": counts, **(made_by or {})}
@@ -136,10 +142,14 @@ def fit(
     kind.check_params("fit", params or {})
     recommender = kind(**(params or {}))
     require_free(out)  # before the work, whose result could not be saved
-    interactions = Interactions.read(train, **columns)
+    interactions = Interactions.read(train, **told(train, columns))
     items = None
     if catalog is not None:
         items = Catalog.read(catalog, item=columns.get("item", "item_id"))
+        if is_delimited(train) and items.item_ids.dtype == object:
+            interactions = replace(interactions, item_ids=as_strings(interactions.item_ids))
+        elif is_delimited(catalog) and interactions.item_ids.dtype == object:
+            items = Catalog(as_strings(items.item_ids), items.fields)
     recommender.fit(interactions, items, threads=threads, progress=progress)
     recommender.save(out)
     return recommender
@@ -151,9 +161,12 @@ def recommend(
     out: Folder,
     n: int = 10,
     *,
-    users: int = 100_000,
+    users_from: Paths | None = None,
+    among: Paths | None = None,
+    deny: Paths | None = None,
     exclude_seen: bool = True,
     unknown_items: Literal["error", "drop"] = "error",
+    users: int = 20_000,
     threads: int = 0,
     progress: Progress = False,
     **columns: Any,
@@ -168,9 +181,13 @@ def recommend(
         histories: Files of events.
         out: A new or empty folder, or an interrupted job's.
         n: Items a user.
-        users: Users a part.
+        users_from: Files with a column of users: those are ranked for and nobody else, and who of
+            them has no history gets popular items. None: everybody who has a history.
+        among: Files with a column of items: only those are recommended.
+        deny: Files with a column of items that nobody is recommended.
         exclude_seen: Leave out what is in the user's history.
         unknown_items: What to do about items that the model doesn't know: "error" or "drop".
+        users: Users a part.
         threads: 0 for all that this process may use.
         progress: True for a bar, or a callable that is handed the share done.
         **columns: As `Interactions.read` takes them.
@@ -180,22 +197,39 @@ def recommend(
     """
     users = count("recommend", "users", users)
     recommender = load(model)
+    columns = told(histories, columns)
+    item, user = columns.get("item", "item_id"), columns.get("user", "user_id")
+
+    def positions_in(files: Paths | None) -> NDArray[np.int32] | None:
+        return None if files is None else known_items(files, item, recommender.item_ids)
+
     with progress_bar("recommending", progress) as report:
+        parts = _parts(histories, users, report, columns)
+        if users_from is not None:
+            parts = users_alone(parts, read_ids(users_from, user, "recommend"), users)
+        return write_parts(
+            recommender,
+            (on_axis(part, recommender.item_ids, histories, unknown_items) for part in parts),
+            out,
+            n,
+            exclude_seen=exclude_seen,
+            among=positions_in(among),
+            deny=positions_in(deny),
+            threads=threads,
+        )
 
-        def parts() -> Iterator[Interactions]:
-            total = rows_if_sorted(histories, columns.get("user", "user_id"), who="recommend")
-            if total is None:
-                whole = Interactions.read(histories, **columns)
-                if is_text(histories) and recommender.item_ids.dtype == object:
-                    whole = replace(whole, item_ids=as_strings(whole.item_ids))
-                found = parts_of(whole, users, report)
-            else:
-                told = None if report is None else lambda done: report(done / total)
-                found = stream_users(histories, users, report=told, **columns)
-            for part in found:
-                yield part.with_items(recommender.item_ids, unknown=unknown_items)
 
-        return write_parts(recommender, parts(), out, n, exclude_seen=exclude_seen, threads=threads)
+def _parts(
+    histories: Paths,
+    users: int,
+    report: Callable[[float], object] | None,
+    columns: Mapping[str, Any],
+) -> Iterator[Interactions]:
+    total = rows_if_sorted(histories, columns.get("user", "user_id"), who="recommend")
+    if total is None:
+        return parts_of(Interactions.read(histories, **columns), users, report)
+    done = None if report is None else lambda rows: report(rows / total)
+    return stream_users(histories, users, report=done, **columns)
 
 
 def _require_new(who: str, out: Path) -> None:

@@ -12,6 +12,7 @@ from pyhybrid import kernels
 from pyhybrid.checks import count
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
+from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.storage import digest, read_folder, write_folder
 from pyhybrid.progress import progress_bar
@@ -148,8 +149,12 @@ class Recommender(ABC):
         Raises:
             NotFittedError: Before `fit`.
             ValueError: If a history names an item that the model doesn't know.
+            MemoryError: If the scores won't fit.
         """
         seen = self._histories("score", histories)
+        needed = seen.n_users * 4 * (len(self.rankable) + len(self.item_ids))
+        way_out = "score fewer rows at a time; recommend needs no scores"
+        require_memory("score", f"{seen.n_users} rows", needed, "the scores", way_out)
         scores = self._score(self.axis.view(seen))
         if self.axis.is_whole:
             return np.ascontiguousarray(scores)
@@ -193,15 +198,15 @@ class Recommender(ABC):
         model_among = self.axis.allowed(among, deny, seen.n_users)
         exclude = view.matrix if exclude_seen else None
         items, scores = self._rank(view, n, exclude, model_among, threads)
-        fallback = np.diff(view.matrix.indptr) == 0
+        fallback = ~self._has_signal(view)
         if fallback.any():
             rows = np.flatnonzero(fallback)
             if model_among is not None and model_among.ndim == 2:
                 model_among = model_among[rows]
+            unseen = None if exclude is None else exclude[rows]
             popularity = self.item_counts[self.rankable].astype(np.float32)
-            # These rows have no entry on the model's axis, so there is nothing to exclude.
             items[rows], scores[rows] = popular(
-                len(rows), popularity, n, None, model_among, threads
+                len(rows), popularity, n, unseen, model_among, threads
             )
         return Ranking(self.axis.back(items), scores, seen.user_ids, self.item_ids, fallback)
 
@@ -211,7 +216,7 @@ class Recommender(ABC):
         out: str | os.PathLike[str],
         n: int = 10,
         *,
-        rows: int = 100_000,
+        rows: int = 20_000,
         exclude_seen: bool = True,
         among: ArrayLike | None = None,
         deny: ArrayLike | None = None,
@@ -316,6 +321,10 @@ class Recommender(ABC):
     @abstractmethod
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `_arrays` returned."""
+
+    def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
+        """Tell which histories hold something that the model can go by: bool (rows,)."""
+        return np.diff(histories.matrix.indptr) > 0
 
     def _rank(
         self,

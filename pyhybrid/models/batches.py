@@ -90,7 +90,7 @@ def write_parts(
         "among": None if among is None else digest(among),
         "deny": None if deny is None else digest(np.asarray(deny)),
     }
-    _claim(folder, job)
+    _require_own(folder, job)
     paths = []
     for number, histories in enumerate(parts):
         path = folder / f"part-{number:05d}.parquet"
@@ -101,8 +101,11 @@ def write_parts(
             ranking = model.recommend(
                 histories, n, exclude_seen=exclude_seen, among=among, deny=deny, threads=threads
             )
-            table = ranking.to_arrow()
-            write_parquet(table.replace_schema_metadata({"histories": made_from}), path)
+            if not (folder / _JOB).exists():  # not before there is something to write
+                folder.mkdir(parents=True, exist_ok=True)
+                write_text([json.dumps(job, indent=2)], folder / _JOB)
+            metadata = {"histories": made_from, "n": str(n)}
+            write_parquet(ranking.to_arrow().replace_schema_metadata(metadata), path)
         paths.append(path)
     surplus = sorted(set(folder.glob("part-*.parquet")) - set(paths))
     if surplus:
@@ -114,17 +117,20 @@ def write_parts(
 _ANEW = "choose another folder, or empty this one"
 
 
-def _claim(folder: Path, job: dict[str, Any]) -> None:
-    """Make the folder this job's, or find that it is already."""
+def _require_own(folder: Path, job: dict[str, Any]) -> None:
+    """Refuse a folder that is in use for anything but this job."""
     path = folder / _JOB
     if not path.exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             expected = "a new or empty folder"
             raise FileExistsError(describe("recommend", str(folder), "in use", expected, _ANEW))
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text([json.dumps(job, indent=2)], path)
         return
-    there = json.loads(path.read_text())
+    try:
+        there = dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(
+            describe("recommend", str(path), f"damaged ({error})", "whole", _ANEW)
+        ) from error
     for key, value in job.items():
         if there.get(key) != value:
             what = f"{key} of the job in {folder}"

@@ -24,7 +24,7 @@ from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.base import Recommender
-from pyhybrid.progress import progress_bar
+from pyhybrid.progress import part_of, progress_bar
 from pyhybrid.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pyhybrid.progress import Progress
 
 __all__ = ["ESLER", "Explanation"]
+
+_GRAM_SHARE = 0.1  # of the time of a fit, for the progress bar
 
 
 class ESLER(Recommender):
@@ -67,6 +69,7 @@ class ESLER(Recommender):
     """
 
     weights: NDArray[np.float32]
+    _has_weights: NDArray[np.bool_]
 
     def __init__(self, *, l2: float = 500.0, min_count: int = 1, keep_gram: bool = False) -> None:
         self.l2 = positive("ESLER", "l2", l2)
@@ -97,6 +100,7 @@ class ESLER(Recommender):
                 is not on the model's axis.
         """
         shard = self._histories("partial_fit", interactions)
+        shard = shard.select_users(np.diff(shard.matrix.indptr) > 0)  # others add nothing
         if self._gram is None or self._user_ids is None:
             way_out = "fit with ESLER(keep_gram=True), which keeps a second items x items array"
             raise ValueError(describe("partial_fit", "keep_gram", self.keep_gram, "True", way_out))
@@ -119,6 +123,7 @@ class ESLER(Recommender):
         # From here on nothing fails: an interrupted partial_fit leaves the model as it was.
         self._axis = ItemAxis(self.item_ids, item_counts, rankable.astype(np.int32))
         self.weights, self._gram = weights, gram
+        self._has_weights = np.asarray(weights.any(axis=1))
         self._user_ids = np.concatenate([self._user_ids, new_ids])
         return self
 
@@ -161,11 +166,11 @@ class ESLER(Recommender):
         """
         seen = self._histories("explain", histories)
         n = count("explain", "n", n)
-        if len(ranking) != seen.n_users:
-            expected = f"one for each history, {seen.n_users}"
-            raise ValueError(describe("explain", "number of ranked rows", len(ranking), expected))
+        ranking.require_axes("explain", seen.user_ids, self.item_ids)
         matrix = self.axis.view(seen).matrix
         shape = (*ranking.items.shape, n)
+        needed = 8 * int(np.prod(shape))
+        require_memory("explain", f"{shape} terms", needed, "them", "explain fewer rows at a time")
         carriers = np.full(shape, -1, dtype=np.int32)
         contributions = np.zeros(shape, dtype=np.float32)
         for row in np.flatnonzero(~ranking.fallback):
@@ -196,13 +201,20 @@ class ESLER(Recommender):
         self._gram = self._user_ids = None
         self.__dict__.pop("weights", None)  # an earlier fit's memory, before the new one's
         self._require_memory(interactions.n_items)
-        gram = kernels.gram(interactions.matrix, threads=threads)
+        gram = kernels.gram(
+            interactions.matrix, threads=threads, progress=part_of(report, 0.0, _GRAM_SHARE)
+        )
         if self.keep_gram:
             self._gram = gram
             self._user_ids = interactions.user_ids[: None if self._users_are_named else 0]
         self.weights = kernels.esler_weights(
-            gram, self.l2, overwrite=not self.keep_gram, threads=threads, progress=report
+            gram,
+            self.l2,
+            overwrite=not self.keep_gram,
+            threads=threads,
+            progress=part_of(report, _GRAM_SHARE, 1.0),
         )
+        self._has_weights = np.asarray(self.weights.any(axis=1))
 
     def _require_memory(self, items: int) -> None:
         matrices = 2 if self.keep_gram else 1
@@ -220,6 +232,11 @@ class ESLER(Recommender):
                 describe("partial_fit", "number of users fitted before", value, "0", way_out)
             )
 
+    def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
+        # An item that shares no user with another one has no weights.
+        signal = abs(histories.matrix) @ self._has_weights.astype(np.float32)
+        return np.asarray(signal > 0)
+
     def _score(self, histories: Interactions) -> NDArray[np.float32]:
         return np.asarray(histories.matrix @ self.weights, dtype=np.float32)
 
@@ -236,13 +253,14 @@ class ESLER(Recommender):
         )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        arrays: dict[str, NDArray[Any]] = {"weights": self.weights}
+        arrays: dict[str, Any] = {"weights": self.weights, "has_weights": self._has_weights}
         if self._gram is not None and self._user_ids is not None:
             arrays |= {"gram": self._gram, "user_ids": self._user_ids}
         return arrays
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.weights = arrays["weights"]
+        self._has_weights = arrays["has_weights"]
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")
 

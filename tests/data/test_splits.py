@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyhybrid.data import Interactions, split, splits
+from pyhybrid.data import HeldOut, Interactions, Split, split, splits
 
 WAYS = ("strong", "leave-last", "time", "random", "cold")
 
@@ -273,8 +273,12 @@ def test_cold_items_of_a_split(data: Interactions, by: str) -> None:
         was = before.held_out[name]
         moved = {(u, i) for u, i in pairs(was.histories) if i in cold}
         assert moved
-        assert pairs(part.targets) == pairs(was.targets) | moved
-        assert pairs(part.histories) == pairs(was.histories) - moved
+        of_test = set() if name == "test" else pairs(parts.test.targets)
+        assert pairs(part.targets) == (pairs(was.targets) | moved) - of_test
+        left = set(part.targets.user_ids.tolist())
+        assert pairs(part.histories) == {
+            (u, i) for u, i in pairs(was.histories) - moved if u in left
+        }
 
 
 def test_cold_items_keep_weights_and_do_not_double_repeats() -> None:
@@ -285,6 +289,15 @@ def test_cold_items_keep_weights_and_do_not_double_repeats() -> None:
     targets, was = parts.test.targets.matrix, before.test.targets.matrix
     np.testing.assert_array_equal(targets.toarray()[was.toarray() > 0], 1)
     assert targets.has_canonical_format
+
+
+def test_a_target_of_test_is_no_target_of_validation() -> None:
+    data = sequences([1, 2, 3, 4], [2, 3, 4, 5])
+    parts = splits.leave_last(data)
+    with pytest.raises(ValueError, match="test targets that are in validation targets is 2"):
+        Split(parts.train, parts.test, parts.test)
+    with pytest.raises(ValueError, match="test targets that are in validation histories is 2"):
+        Split(parts.train, parts.test, HeldOut(parts.test.targets, parts.validation.targets))
 
 
 def test_cold_items_twice_are_the_cold_items_of_both(data: Interactions) -> None:

@@ -53,7 +53,7 @@ def test_every_format_reads_alike_and_again(tmp_path, ending, compression):
     path = save(TABLE, tmp_path / f"rows.{ending}{compression}")
     tables = open_files(path, COLUMNS, "read")
     assert rows(tables) == rows(tables) == TABLE.select(["item", "user"]).to_pylist()
-    assert tables.untyped == (ending != "parquet")
+    assert tables.untyped == (ending in ("csv", "tsv"))
     assert open_files(str(path), COLUMNS, "read", rest=True).untyped == tables.untyped
     everything = open_files(path, COLUMNS, "read", rest=True)
     assert rows(everything) == TABLE.select(["item", "user", "stars"]).to_pylist()

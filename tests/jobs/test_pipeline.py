@@ -484,10 +484,9 @@ def test_recommendations_that_were_in_train_are_counted(tmp_path: Path) -> None:
         ([("u", "x", 1), ("u", "x", 2)], "twice|named before"),
         ([("u", "x", 0)], "^evaluate: column 'rank' is .*; expected integers from 1$"),
         ([("u", "x", -1), ("u", "y", 1)], "rank"),
-        ([("u", "x", 1), ("u", "y", 3)], "rank"),
         ([("u", "x", 1)], "2"),
     ],
-    ids=["rank twice", "item twice", "rank 0", "rank -1", "gap", "shorter than the cut-off"],
+    ids=["rank twice", "item twice", "rank 0", "rank -1", "shorter than the cut-off"],
 )
 def test_lists_that_are_none_are_refused(
     tmp_path: Path, rows: list[tuple[Any, ...]], message: str
@@ -496,6 +495,12 @@ def test_lists_that_are_none_are_refused(
     targets = table_of(tmp_path / "t.parquet", [("u", "y")], "user_id", "item_id")
     with pytest.raises(ValueError, match=message):
         jobs.evaluate(recs, targets, metrics=["recall@2"])
+
+
+def test_what_was_taken_out_of_a_list_leaves_no_gap(tmp_path: Path) -> None:
+    recs = recommendations(tmp_path / "r.parquet", ("u", "x", 10**12), ("u", "y", 3))
+    targets = table_of(tmp_path / "t.parquet", [("u", "y")], "user_id", "item_id")
+    assert jobs.evaluate(recs, targets, metrics=["mrr@2"]).report["mrr@2"] == 1.0
 
 
 def test_ranks_are_whole_numbers(tmp_path: Path) -> None:

@@ -518,8 +518,9 @@ def test_explanations_become_a_table_of_own_ids() -> None:
 
 def test_an_explanation_needs_its_histories(model: ESLER, seen: Interactions) -> None:
     ranking = model.recommend(seen, 2)
-    with pytest.raises(ValueError, match=r"^explain: number of ranked rows is 120; expected one"):
-        model.explain(seen.select_users([0]), ranking)
+    for others in (seen.select_users([0]), seen.select_users(np.arange(seen.n_users)[::-1])):
+        with pytest.raises(ValueError, match=r"^explain: the ranking's row_ids is another axis"):
+            model.explain(others, ranking)
     with pytest.raises(ValueError, match=r"^explain: n is 0; expected 1 or more$"):
         model.explain(seen, ranking, 0)
 
@@ -584,3 +585,33 @@ def test_named_users_can_be_added_to_a_fit_on_a_bare_csr() -> None:
     model.partial_fit(more)
     with pytest.raises(ValueError, match="number of users fitted before is 2"):
         model.partial_fit(more)
+
+
+def test_a_history_whose_items_share_no_user_gets_popular_items() -> None:
+    alone = Interactions.from_columns([1, 1, 2, 2, 3], ["a", "b", "b", "c", "lone"])
+    model = ESLER(l2=1.0).fit(alone)
+    ranking = model.recommend(Interactions.from_columns([9], ["lone"]), 4)
+    assert ranking.fallback.tolist() == [True]
+    assert ranking.item_ids[ranking.items[0, :3]].tolist() == ["b", "a", "c"]
+    assert ranking.items[0, 3] == -1  # what was seen is left out all the same
+
+
+def test_earlier_users_without_a_row_are_no_users_added_twice() -> None:
+    old = Interactions.from_columns([1, 1, 2], ["a", "b", "a"])
+    model = ESLER(l2=1.0, keep_gram=True).fit(old)
+    new = Interactions.from_columns([3, 3], ["a", "b"], ids=old)
+    together = Interactions.from_columns([1, 1, 2, 3, 3], ["a", "b", "a", "a", "b"])
+    np.testing.assert_allclose(
+        model.partial_fit(new).weights, ESLER(l2=1.0).fit(together).weights, rtol=1e-6
+    )
+
+
+def test_scores_that_no_memory_holds_are_refused(
+    model: ESLER, seen: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranking = model.recommend(seen, 2)
+    monkeypatch.setattr("pyhybrid.memory.available_bytes", lambda: 1000)
+    with pytest.raises(MemoryError, match=r"^score: 120 rows need"):
+        model.score(seen)
+    with pytest.raises(MemoryError, match=r"^explain: "):
+        model.explain(seen, ranking)

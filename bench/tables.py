@@ -36,10 +36,10 @@ def gowalla() -> str:
         f"| `ESLER(l2={result['l2']:g})` | {whole['recall@20']:.6f} | {whole['ndcg@20']:.6f} |"
     )
     lines.append("")
-    lines.append(
-        f"Fit {whole['fit_seconds']:.0f} s, evaluation {whole['evaluate_seconds']:.0f} s, peak memory "
-        f"of both together {whole['peak_bytes'] / 1e9:.1f} GB ({provenance(result)}; `python bench/gowalla.py`)."
-    )
+    times = f"Fit {whole['fit_seconds']:.0f} s, evaluation {whole['evaluate_seconds']:.0f} s"
+    peak = f"peak memory of both together {whole['peak_bytes'] / 1e9:.1f} GB"
+    lines.append(f"{times} on a shared machine, {peak} ({provenance(result)};")
+    lines.append("`python bench/gowalla.py`).")
     return "\n".join(lines)
 
 

@@ -1,6 +1,8 @@
 #include "pyhybrid/parallel.hpp"
 
+#if defined(__linux__)
 #include <sched.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -19,9 +21,11 @@ namespace pyhybrid {
 namespace {
 
 int allowed_cpus() {
+#if defined(__linux__)
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
   return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 

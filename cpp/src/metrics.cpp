@@ -42,7 +42,7 @@ class RowMetrics {
         targets_(targets),
         metrics_(metrics),
         marks_(size(targets.cols), 0),
-        discounts_(size(largest_cutoff(metrics)) + 1, 0.0),
+        discounts_(size(std::min(largest_cutoff(metrics), targets.cols)) + 1, 0.0),
         hits_(discounts_.size(), 0.0),
         gains_(discounts_.size(), 0.0),
         precisions_(discounts_.size(), 0.0),
@@ -115,7 +115,7 @@ class RowMetrics {
   }
 
   double value(const Metric& metric, std::int64_t n_targets) const {
-    const std::size_t k = size(metric.k);
+    const std::size_t k = std::min(size(metric.k), hits_.size() - 1);  // no hit beyond the items
     const auto targets = static_cast<double>(n_targets);
     const auto reachable = static_cast<double>(std::min(metric.k, n_targets));
     switch (metric.kind) {
@@ -230,7 +230,8 @@ void score_metrics(std::span<const float> scores, const Csr& targets, const Csr*
   if (static_cast<std::int64_t>(scores.size()) != rows * n_items) {
     throw bad_value(who, "scores' size", scores.size(), concat("rows x items = ", rows * n_items));
   }
-  const std::int64_t n = std::max<std::int64_t>(1, largest_cutoff(metrics));
+  const std::int64_t n =
+      std::clamp<std::int64_t>(largest_cutoff(metrics), 1, std::max<std::int64_t>(1, n_items));
   Restriction restriction;
   restriction.exclude = exclude;
   const CandidateRule rule(who, restriction, n, rows, n_items);

@@ -58,7 +58,47 @@ def ml1m_strong() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"gowalla": gowalla, "ml1m_strong": ml1m_strong}
+KERNELS = {
+    "gram": "`gram`, 10 M events",
+    "gram_ml1m": "`gram`, MovieLens-1M",
+    "solve_10000": "`esler_weights`, 10,000 items",
+    "solve_20108": "`esler_weights`, 20,108 items",
+    "top_n": "`top_n`, 20,000 users",
+    "top_n_factors_64": "`top_n_factors`, 64 dimensions",
+    "top_n_factors_128": "`top_n_factors`, 128 dimensions",
+    "score_metrics": "`score_metrics`, 20,000 rows",
+    "ranking_metrics": "`ranking_metrics`, 100,000 rows",
+}
+
+
+def kernels() -> str:
+    """Tabulate the kernels that were measured; each file has its own date and versions."""
+    found = {
+        row: read(f"kernels_{row}") for row in KERNELS if (RESULTS / f"kernels_{row}.json").exists()
+    }
+    lines = ["| | ours | best peer | times ours | others |", "| --- | --- | --- | --- | --- |"]
+    for row, result in found.items():
+        best, ratios = result["best_peer"], result["ratios"]
+        others = [name for name in sorted(ratios, key=ratios.__getitem__) if name != best]
+        bounds = {name for name in others if result["contenders"][name]["bound"]}
+        told = "; ".join(
+            f"{name} {ratios[name]:.2f}{' (a bound)' if name in bounds else ''}" for name in others
+        )
+        ours = seconds(result["contenders"]["pyhybrid"]["median"])
+        ratio = f"{ratios[best]:.2f}" if best else ""
+        lines.append(f"| {KERNELS[row]} | {ours} | {best or ''} | {ratio} | {told} |")
+    lines.append("")
+    said = dict.fromkeys(provenance(result) for result in found.values())
+    lines.append("Medians; a peer's figure is its time over ours: above 1 ours is faster")
+    lines.append(f"({'; '.join(said)}; `python bench/kernels.py`).")
+    return "\n".join(lines)
+
+
+def seconds(value: float) -> str:
+    return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.0f} ms"
+
+
+TABLES = {"gowalla": gowalla, "ml1m_strong": ml1m_strong, "kernels": kernels}
 
 
 def rewritten(text: str) -> str:

@@ -149,9 +149,11 @@ def sparse_arrays(
         if name != "data" and getattr(array, "dtype", None) not in _INDEX_DTYPES:
             found = getattr(array, "dtype", f"that of a {type(array).__name__}")
             raise TypeError(describe(who, f"{what}.{name}'s dtype", found, "int32 or int64"))
-        if array.ndim != 1 or not array.flags.c_contiguous:
+        if array.ndim != 1 or not (array.flags.c_contiguous and array.flags.aligned):
             found = f"{array.ndim}-dimensional with strides {array.strides}"
-            raise TypeError(describe(who, f"{what}.{name}", found, "a contiguous vector"))
+            if not array.flags.aligned:
+                found = "not aligned in memory"
+            raise TypeError(describe(who, f"{what}.{name}", found, "a contiguous, aligned vector"))
     rows, columns = (int(size) for size in (x.shape if layout == "csr" else x.shape[::-1]))
     return rows, columns, x.indptr, x.indices, x.data if values else None
 
@@ -173,6 +175,9 @@ def check_dense(who: str, what: str, array: NDArray[Any], dtype: type[np.generic
     check_dtype(who, what, array, dtype)
     if array.ndim != 2:
         raise ValueError(describe(who, f"{what}'s number of dimensions", array.ndim, "2"))
+    if not array.flags.aligned:
+        way_out = f"use {what}.copy()"
+        raise TypeError(describe(who, what, "not aligned in memory", "aligned numbers", way_out))
     if not array.flags.c_contiguous:
         way_out = f"use np.ascontiguousarray({what})"
         raise TypeError(describe(who, f"{what}'s layout", "not C-contiguous", "C order", way_out))

@@ -401,17 +401,17 @@ def long_work(name, share=1.0):
         g = np.full((n, n), 0.1, np.float32)
         return lambda **kw: kernels.esler_weights(g, 6000.0, overwrite=True, **kw)
     if name == "top_n_factors":
-        users = rng.standard_normal((int(40_000 * share), 128), dtype=np.float32)
-        items = rng.standard_normal((4000, 128), dtype=np.float32)
-        return lambda **kw: kernels.top_n_factors(users, items, 10, threads=2, **kw)
-    rows, width, n_items = {"gram": (8000, 1000, 1000), "top_n": (40_000, 100, 3000)}[name]
+        users = rng.standard_normal((int(200_000 * share), 128), dtype=np.float32)
+        items = rng.standard_normal((8000, 128), dtype=np.float32)
+        return lambda **kw: kernels.top_n_factors(users, items, 10, threads=1, **kw)
+    rows, width, n_items = {"gram": (8000, 1000, 1000), "top_n": (100_000, 100, 6000)}[name]
     rows = int(rows * share)
     ones = np.ones(rows * width, np.float32)
     x = csr_array((ones, *block(rows, width)), shape=(rows, n_items))
     if name == "gram":
-        return lambda **kw: kernels.gram(x, threads=2, **kw)
+        return lambda **kw: kernels.gram(x, threads=1, **kw)
     weights = rng.standard_normal((n_items, n_items), dtype=np.float32)
-    return lambda **kw: kernels.top_n(x, weights, 100, threads=2, **kw)
+    return lambda **kw: kernels.top_n(x, weights, 100, threads=1, **kw)
 
 
 def run_long(name):

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "pyhybrid/csr.hpp"
 #include "pyhybrid/parallel.hpp"

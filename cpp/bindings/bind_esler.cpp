@@ -1,3 +1,6 @@
+#include <dlfcn.h>
+
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -32,6 +35,33 @@ void fetch(Function& function, const py::module_& module, const char* name,
   function = reinterpret_cast<Function>(PyCapsule_GetPointer(capsule.ptr(), capsule.name()));
 }
 
+/// The function `name` in the library that holds `inside`, or in one that it was linked against.
+template <class Function>
+Function find_beside(const void* inside, const char* name) {
+  Dl_info library;
+  if (dladdr(inside, &library) == 0) return nullptr;
+  void* handle = dlopen(library.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+  if (handle == nullptr) return nullptr;
+  void* function = dlsym(handle, name);
+  dlclose(handle);
+  return reinterpret_cast<Function>(function);
+}
+
+/// OpenBLAS' number of threads, under the names that its builds go by; left null for another BLAS.
+void fetch_threads(Blas& blas) {
+  const auto* inside = reinterpret_cast<const void*>(blas.sgemm);
+  for (const std::string prefix : {"scipy_openblas", "openblas"}) {
+    const auto get =
+        find_beside<decltype(blas.get_threads)>(inside, (prefix + "_get_num_threads").c_str());
+    const auto set =
+        find_beside<decltype(blas.set_threads)>(inside, (prefix + "_set_num_threads").c_str());
+    if (get == nullptr || set == nullptr) continue;
+    blas.get_threads = get;
+    blas.set_threads = set;
+    return;
+  }
+}
+
 /// The BLAS and LAPACK that SciPy's own linear algebra runs on, so that the wheel bundles none.
 Blas scipy_blas() {
   const auto blas_module = py::module_::import("scipy.linalg.cython_blas");
@@ -45,11 +75,10 @@ Blas scipy_blas() {
   fetch(blas.ssyrk, blas_module, "ssyrk", "void (" + c + c + i + i + s + s + i + s + s + "int *)");
   fetch(blas.strsm, blas_module, "strsm",
         "void (" + c + c + c + c + i + i + s + s + i + s + "int *)");
-  fetch(blas.strmm, blas_module, "strmm",
-        "void (" + c + c + c + c + i + i + s + s + i + s + "int *)");
   fetch(blas.spotrf, lapack_module, "spotrf", "void (" + c + i + s + i + "int *)");
   fetch(blas.strtri, lapack_module, "strtri", "void (" + c + c + i + s + i + "int *)");
   fetch(blas.slauum, lapack_module, "slauum", "void (" + c + i + s + i + "int *)");
+  fetch_threads(blas);
   return blas;
 }
 

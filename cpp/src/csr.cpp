@@ -18,6 +18,22 @@ std::int64_t at(const Indices& indices, std::int64_t place) {
                     indices);
 }
 
+/// The first element that is `bad`, or the end. Looks at a chunk whole, which compilers turn into
+/// vector instructions, before it looks for the place in it.
+template <class Value, class Bad>
+auto find_bad(std::span<const Value> values, Bad bad) {
+  constexpr std::size_t kChunk = 4096;
+  for (std::size_t first = 0; first < values.size(); first += kChunk) {
+    const auto chunk = values.subspan(first, std::min(kChunk, values.size() - first));
+    bool any = false;
+    for (const Value value : chunk) any |= bad(value);
+    if (any) {
+      return std::find_if(values.begin() + static_cast<std::ptrdiff_t>(first), values.end(), bad);
+    }
+  }
+  return values.end();
+}
+
 template <class Index>
 void check_indptr(std::span<const Index> indptr, std::int64_t stored, const std::string& who,
                   const std::string& what) {
@@ -39,8 +55,7 @@ void check_indptr(std::span<const Index> indptr, std::int64_t stored, const std:
 template <class Index>
 void check_columns(std::span<const Index> indices, std::int64_t cols, const std::string& who,
                    const std::string& what) {
-  const auto bad = std::find_if(indices.begin(), indices.end(),
-                                [cols](Index column) { return column < 0 || column >= cols; });
+  const auto bad = find_bad(indices, [cols](Index column) { return (column < 0) | (column >= cols); });
   if (bad != indices.end()) {
     throw bad_value(who, concat(what, ".indices[", bad - indices.begin(), "]"), *bad,
                     concat("0 to ", cols - 1, " (", what, " has ", cols, " columns)"));
@@ -67,10 +82,15 @@ void Csr::copy_row(std::int64_t row, std::vector<std::int32_t>& columns) const {
       indices);
 }
 
-void Csr::copy_row_sorted(std::int64_t row, std::vector<std::int32_t>& columns) const {
-  copy_row(row, columns);
-  if (!std::is_sorted(columns.begin(), columns.end())) std::sort(columns.begin(), columns.end());
-  columns.erase(std::unique(columns.begin(), columns.end()), columns.end());
+void Csr::copy_row_ascending(std::int64_t row, std::int32_t* columns) const {
+  const auto [first, last] = extent(row);
+  std::visit(
+      [&, begin = first, end = last](auto span) {
+        std::copy(span.begin() + begin, span.begin() + end, columns);
+      },
+      indices);
+  std::int32_t* end = columns + (last - first);
+  if (!std::is_sorted(columns, end)) std::sort(columns, end);
 }
 
 void check(const Csr& matrix, const std::string& who, const std::string& what) {
@@ -91,8 +111,9 @@ void check(const Csr& matrix, const std::string& who, const std::string& what) {
     throw bad_value(who, what + ".data's length", matrix.values.size(),
                     concat("the number of stored entries, ", stored));
   }
-  const auto bad = std::find_if(matrix.values.begin(), matrix.values.end(),
-                                [](float value) { return !std::isfinite(value); });
+  const auto bad = find_bad(matrix.values, [](float value) {
+    return !(std::abs(value) <= std::numeric_limits<float>::max());  // nor is it a number
+  });
   if (bad != matrix.values.end()) {
     throw bad_value(who, concat(what, ".data[", bad - matrix.values.begin(), "]"), *bad,
                     "a finite number");

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include "pyhybrid/error.hpp"
@@ -34,7 +36,7 @@ std::int64_t largest_cutoff(const std::vector<Metric>& metrics) {
   return k;
 }
 
-/// Rates one row after the other; holds what rows share and a row's running sums by rank.
+/// Rates one row after the other; holds what rows share, and a row's hits.
 class RowMetrics {
  public:
   RowMetrics(std::string who, const Csr& targets, const std::vector<Metric>& metrics)
@@ -43,9 +45,6 @@ class RowMetrics {
         metrics_(metrics),
         marks_(size(targets.cols), 0),
         discounts_(size(std::min(largest_cutoff(metrics), targets.cols)) + 1, 0.0),
-        hits_(discounts_.size(), 0.0),
-        gains_(discounts_.size(), 0.0),
-        precisions_(discounts_.size(), 0.0),
         ideal_gains_(discounts_.size(), 0.0) {
     for (std::size_t j = 1; j < discounts_.size(); ++j) {
       discounts_[j] = 1.0 / std::log2(static_cast<double>(j) + 1.0);
@@ -57,7 +56,7 @@ class RowMetrics {
   void rate(std::int64_t row, std::span<const std::int32_t> ranking, double* out,
             std::int64_t stride) {
     const std::int64_t n_targets = mark_targets(row);
-    accumulate(row, ranking);
+    find_hits(row, ranking);
     for (std::size_t m = 0; m < metrics_.size(); ++m) {
       out[static_cast<std::int64_t>(m) * stride] =
           n_targets == 0 ? std::numeric_limits<double>::quiet_NaN() : value(metrics_[m], n_targets);
@@ -68,91 +67,111 @@ class RowMetrics {
   // A mark tells of the row that set it: epoch_ + 1 for a target, epoch_ + 2 for an item that the
   // ranking has named. Nothing is cleared between rows.
   std::int64_t mark_targets(std::int64_t row) {
+    if (epoch_ > std::numeric_limits<std::uint32_t>::max() - 4) {
+      std::fill(marks_.begin(), marks_.end(), 0);
+      epoch_ = 0;
+    }
     epoch_ += 2;
     targets_.copy_row(row, columns_);
     std::int64_t distinct = 0;
     for (const std::int32_t item : columns_) {
-      std::int64_t& mark = marks_[size(item)];
+      std::uint32_t& mark = marks_[size(item)];
       distinct += mark != epoch_ + 1;
       mark = epoch_ + 1;
     }
     return distinct;
   }
 
-  void accumulate(std::int64_t row, std::span<const std::int32_t> ranking) {
-    bool ended = false;
-    first_hit_ = 0;
-    for (std::size_t j = 1; j < hits_.size() || j <= ranking.size(); ++j) {
-      double hit = 0.0;
-      if (j <= ranking.size()) {
-        const std::int32_t item = ranking[j - 1];
-        check_item(row, j, item, ended);
-        ended = item < 0;
-        if (!ended) {
-          std::int64_t& mark = marks_[size(item)];
-          hit = mark == epoch_ + 1 ? 1.0 : 0.0;
-          mark = epoch_ + 2;
-        }
-      }
-      if (j >= hits_.size()) continue;
-      hits_[j] = hits_[j - 1] + hit;
-      gains_[j] = gains_[j - 1] + hit * discounts_[j];
-      precisions_[j] = precisions_[j - 1] + hit * hits_[j] / static_cast<double>(j);
-      if (hit > 0.0 && first_hit_ == 0) first_hit_ = static_cast<std::int64_t>(j);
+  /// Notes the ranks, from 1, at which targets stand.
+  void find_hits(std::int64_t row, std::span<const std::int32_t> ranking) {
+    if (hits_.size() < ranking.size()) hits_.resize(ranking.size());
+    n_hits_ = 0;
+    bool repeated = false;
+    std::size_t j = 0;
+    for (; j < ranking.size() && ranking[j] >= 0 && ranking[j] < targets_.cols; ++j) {
+      std::uint32_t& mark = marks_[size(ranking[j])];
+      hits_[size(n_hits_)] = static_cast<std::int32_t>(j + 1);
+      n_hits_ += mark == epoch_ + 1 ? 1 : 0;
+      repeated |= mark == epoch_ + 2;
+      mark = epoch_ + 2;
     }
+    const bool ended = std::all_of(ranking.begin() + static_cast<std::ptrdiff_t>(j), ranking.end(),
+                                   [](std::int32_t item) { return item == -1; });
+    if (repeated || !ended) refuse(row, ranking);
   }
 
-  void check_item(std::int64_t row, std::size_t rank, std::int32_t item, bool ended) const {
-    const auto what = [&] { return concat("the item at rank ", rank, " of row ", row); };
-    if (item < -1 || item >= targets_.cols) {
-      throw bad_value(who_, what(), item, concat("-1, or 0 to ", targets_.cols - 1));
+  /// Throws for the first item of the ranking that may not stand where it does.
+  [[noreturn]] void refuse(std::int64_t row, std::span<const std::int32_t> ranking) const {
+    for (std::size_t j = 0; j < ranking.size(); ++j) {
+      const std::int32_t item = ranking[j];
+      const auto before = ranking.first(j);
+      const std::string what = concat("the item at rank ", j + 1, " of row ", row);
+      if (item < -1 || item >= targets_.cols) {
+        throw bad_value(who_, what, item, concat("-1, or 0 to ", targets_.cols - 1));
+      }
+      if (item < 0) continue;
+      if (!before.empty() && before.back() < 0) {
+        throw bad_value(who_, what, item, "-1, as the row has ended before");
+      }
+      if (std::find(before.begin(), before.end(), item) != before.end()) {
+        throw bad_value(who_, what, item, "an item that the row has not named before");
+      }
     }
-    if (item < 0) return;
-    if (ended) throw bad_value(who_, what(), item, "-1, as the row has ended before");
-    if (marks_[size(item)] == epoch_ + 2) {
-      throw bad_value(who_, what(), item, "an item that the row has not named before");
-    }
+    throw std::logic_error(who_ + ": a ranking was refused without a reason");
   }
 
   double value(const Metric& metric, std::int64_t n_targets) const {
-    const std::size_t k = std::min(size(metric.k), hits_.size() - 1);  // no hit beyond the items
     const auto targets = static_cast<double>(n_targets);
     const auto reachable = static_cast<double>(std::min(metric.k, n_targets));
+    const auto first = hits_.begin();
+    const auto last = std::upper_bound(first, first + n_hits_, metric.k);
+    const auto hits = static_cast<double>(last - first);
     switch (metric.kind) {
       case MetricKind::ndcg:
-        return gains_[k] / ideal_gains_[size(std::min(metric.k, n_targets))];
+        return gain(first, last) / ideal_gains_[size(std::min(metric.k, n_targets))];
       case MetricKind::recall:
-        return hits_[k] / targets;
+        return hits / targets;
       case MetricKind::recall_min:
-        return hits_[k] / reachable;
+        return hits / reachable;
       case MetricKind::precision:
-        return hits_[k] / static_cast<double>(metric.k);
+        return hits / static_cast<double>(metric.k);
       case MetricKind::hit:
-        return hits_[k] > 0.0 ? 1.0 : 0.0;
+        return hits > 0.0 ? 1.0 : 0.0;
       case MetricKind::mrr:
-        return first_hit_ > 0 && first_hit_ <= metric.k ? 1.0 / static_cast<double>(first_hit_)
-                                                        : 0.0;
+        return hits > 0.0 ? 1.0 / static_cast<double>(*first) : 0.0;
       case MetricKind::map:
-        return precisions_[k] / targets;
+        return precision_sum(first, last) / targets;
       case MetricKind::map_min:
-        return precisions_[k] / reachable;
+        return precision_sum(first, last) / reachable;
     }
     return std::numeric_limits<double>::quiet_NaN();
+  }
+
+  using Hit = std::vector<std::int32_t>::const_iterator;
+
+  double gain(Hit first, Hit last) const {
+    double sum = 0.0;
+    for (Hit hit = first; hit != last; ++hit) sum += discounts_[size(*hit)];
+    return sum;
+  }
+
+  static double precision_sum(Hit first, Hit last) {
+    double sum = 0.0;
+    double found = 0.0;
+    for (Hit hit = first; hit != last; ++hit) sum += ++found / static_cast<double>(*hit);
+    return sum;
   }
 
   std::string who_;
   const Csr& targets_;
   const std::vector<Metric>& metrics_;
-  std::vector<std::int64_t> marks_;  // (items)
-  std::int64_t epoch_ = 0;
+  std::vector<std::uint32_t> marks_;  // (items)
+  std::uint32_t epoch_ = 0;
   std::vector<std::int32_t> columns_;
-  // By rank, 1-based; the sums of the ranks up to and including it.
-  std::vector<double> discounts_;
-  std::vector<double> hits_;
-  std::vector<double> gains_;
-  std::vector<double> precisions_;
-  std::vector<double> ideal_gains_;
-  std::int64_t first_hit_ = 0;
+  std::vector<double> discounts_;    // by rank, from 1
+  std::vector<double> ideal_gains_;  // by rank: the sum of the discounts up to it
+  std::vector<std::int32_t> hits_;   // ranks, ascending
+  std::ptrdiff_t n_hits_ = 0;
 };
 
 void check_output(const std::string& who, const Csr& targets, const std::vector<Metric>& metrics,
@@ -237,7 +256,7 @@ void score_metrics(std::span<const float> scores, const Csr& targets, const Csr*
   const CandidateRule rule(who, restriction, n, rows, n_items);
   for_each_block((rows + kRowsPerBlock - 1) / kRowsPerBlock, static_cast<double>(rows), threads,
                  monitor, [&]() -> Worker {
-                   return [&, selection = RowSelection(rule),
+                   return [&, selection = std::make_shared<BlockSelection>(rule, 1),
                            rater = RowMetrics(who, targets, metrics),
                            best = std::vector<std::int32_t>(size(n)),
                            best_scores = std::vector<float>(size(n))](std::int64_t block,
@@ -245,9 +264,8 @@ void score_metrics(std::span<const float> scores, const Csr& targets, const Csr*
                      const std::int64_t first = block * kRowsPerBlock;
                      const std::int64_t end = std::min(rows, first + kRowsPerBlock);
                      for (std::int64_t row = first; row < end; ++row) {
-                       selection.begin(row);
-                       selection.offer(scores.data() + row * n_items, 0, n_items);
-                       selection.finish(best.data(), best_scores.data());
+                       selection->select(row, scores.data() + row * n_items);
+                       selection->finish(row, best.data(), best_scores.data());
                        rater.rate(row, best, out.data() + row, rows);
                        ticker.advance(1.0);
                      }

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -29,19 +30,40 @@ int allowed_cpus() {
   return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
-/// The CPU quota of the cgroup, in CPUs rounded up; the largest int where there is none.
+/// A quota over its period, in CPUs rounded up; the largest int where there is none.
+int cpus_of(double quota, double period) {
+  constexpr int kNone = std::numeric_limits<int>::max();
+  if (!(quota > 0.0) || !(period > 0.0) || quota / period >= kNone) return kNone;
+  return std::max(1, static_cast<int>(std::ceil(quota / period)));
+}
+
+/// The quota that one folder of cgroup v2 sets.
+int cgroup_v2_cpus(const std::string& folder) {
+  std::string quota;  // "max 100000" or "150000 100000"
+  double period = 0.0;
+  std::ifstream file(folder + "/cpu.max");
+  if (!(file >> quota >> period) || quota == "max") return cpus_of(0.0, 0.0);
+  return cpus_of(std::strtod(quota.c_str(), nullptr), period);
+}
+
+/// The smallest CPU quota among this process's cgroup and those that it is nested in.
 int cgroup_cpus() {
+  const std::string root = "/sys/fs/cgroup";
+  int cpus = cgroup_v2_cpus(root);
+  std::ifstream memberships("/proc/self/cgroup");
+  for (std::string line; std::getline(memberships, line);) {
+    if (!line.starts_with("0::/")) continue;  // v2's line: "0::/user.slice/..."
+    std::string folder = root + line.substr(3);
+    while (folder.size() > root.size()) {
+      cpus = std::min(cpus, cgroup_v2_cpus(folder));
+      folder.resize(folder.rfind('/'));
+    }
+  }
   double quota = -1.0;
   double period = 0.0;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2) {
-    std::string text;  // "max 100000" or "150000 100000"
-    if (v2 >> text >> period && text != "max") quota = std::strtod(text.c_str(), nullptr);
-  } else if (std::ifstream v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"); v1) {
-    v1 >> quota;
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
-  }
-  if (quota <= 0.0 || period <= 0.0) return std::numeric_limits<int>::max();
-  return std::max(1, static_cast<int>(std::ceil(quota / period)));
+  std::ifstream(root + "/cpu/cpu.cfs_quota_us") >> quota;
+  std::ifstream(root + "/cpu/cpu.cfs_period_us") >> period;
+  return std::min(cpus, cpus_of(quota, period));
 }
 
 /// The exception of the lowest block that threw.
@@ -89,14 +111,62 @@ void Control::advance(double work, bool calling_thread) {
 void Control::poll() {
   if (monitor_ == nullptr || stop_) return;
   const double fraction = total_ > 0.0 ? std::min(1.0, done_ / total_) : 1.0;
-  if (!monitor_->poll(fraction)) stop_ = true;
+  try {
+    if (!monitor_->poll(fraction)) stop_ = true;
+  } catch (...) {
+    stop_ = true;  // for the other threads
+    throw;
+  }
 }
 
-void for_each_block(std::int64_t blocks, double total_work, int threads, Monitor* monitor,
+namespace {
+
+/// The threads beside the calling one, as many as the system grants.
+class Others {
+ public:
+  Others(int count, const std::function<void()>& run) : running_(count) {
+    threads_.reserve(static_cast<std::size_t>(count));
+    for (int thread = 0; thread < count; ++thread) {
+      try {
+        threads_.emplace_back([this, &run] {
+          run();
+          const std::lock_guard lock(mutex_);
+          --running_;
+          one_ended_.notify_one();
+        });
+      } catch (const std::system_error&) {
+        const std::lock_guard lock(mutex_);
+        running_ -= count - thread;
+        return;
+      }
+    }
+  }
+
+  /// Returns when all have ended; calls `meanwhile` several times a second.
+  template <class Function>
+  void join(Function meanwhile) {
+    std::unique_lock lock(mutex_);
+    while (!one_ended_.wait_for(lock, std::chrono::milliseconds(50),
+                                [this] { return running_ == 0; })) {
+      lock.unlock();
+      meanwhile();
+      lock.lock();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable one_ended_;
+  int running_;
+  std::vector<std::jthread> threads_;  // last: joined before what they use is gone
+};
+
+}  // namespace
+
+void for_each_block(std::int64_t blocks, int threads, Control& control,
                     const std::function<Worker()>& make_worker) {
   threads = static_cast<int>(
       std::min<std::int64_t>(resolve_threads(threads), std::max<std::int64_t>(blocks, 1)));
-  Control control(monitor, total_work);
   std::atomic<std::int64_t> next{0};
   std::atomic<bool> failed{false};
   FirstError first_error;
@@ -119,29 +189,19 @@ void for_each_block(std::int64_t blocks, double total_work, int threads, Monitor
     }
   };
 
-  std::mutex mutex;
-  std::condition_variable one_ended;
-  int running = threads - 1;
-  std::vector<std::jthread> others;
-  others.reserve(static_cast<std::size_t>(threads - 1));
-  for (int thread = 1; thread < threads; ++thread) {
-    others.emplace_back([&] {
-      run(false);
-      const std::lock_guard lock(mutex);
-      --running;
-      one_ended.notify_one();
-    });
-  }
+  const std::function<void()> run_beside = [&] { run(false); };
+  Others others(threads - 1, run_beside);
   run(true);
-  for (std::unique_lock lock(mutex); running > 0;) {
-    if (one_ended.wait_for(lock, std::chrono::milliseconds(50)) == std::cv_status::timeout) {
-      control.poll();
-    }
-  }
-  others.clear();  // joins
+  others.join([&] { control.poll(); });
 
   first_error.rethrow();
   if (control.stopping()) throw Stopped();
+}
+
+void for_each_block(std::int64_t blocks, double total_work, int threads, Monitor* monitor,
+                    const std::function<Worker()>& make_worker) {
+  Control control(monitor, total_work);
+  for_each_block(blocks, threads, control, make_worker);
 }
 
 }  // namespace pyhybrid

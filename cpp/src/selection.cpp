@@ -1,8 +1,9 @@
 #include "selection.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "pyhybrid/error.hpp"
@@ -10,13 +11,16 @@
 namespace pyhybrid {
 namespace {
 
-bool better(const Candidate& a, const Candidate& b) {
-  return a.score > b.score || (a.score == b.score && a.item < b.item);
-}
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr std::int32_t kNone = std::numeric_limits<std::int32_t>::max();  // no item: above all
+constexpr std::int64_t kMostRanked = 512;  // above, sorting beats counting who is better
 
-void sort_unique(std::vector<std::int32_t>& items) {
-  std::sort(items.begin(), items.end());
-  items.erase(std::unique(items.begin(), items.end()), items.end());
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+/// The candidates that a row has room for: n and an eighth stay when others are dropped, and a tile
+/// must fit then.
+std::int64_t capacity(const CandidateRule& rule) {
+  return std::min(2 * rule.n(), rule.n_items()) + 2 * simd::kTile;
 }
 
 void check_exclude(const std::string& who, const Csr& exclude, std::int64_t rows,
@@ -48,56 +52,6 @@ void check_among(const std::string& who, const AllowList& among, std::int64_t ro
 
 }  // namespace
 
-void Selector::clear() {
-  kept_.clear();
-  full_ = false;
-}
-
-std::int32_t Selector::offer(const float* scores, std::int32_t first, std::int32_t last) {
-  constexpr std::int32_t kStride = 16;
-  for (std::int32_t item = first; item < last;) {
-    const std::int32_t end = std::min(last, item + kStride);
-    const float* s = scores + (item - first);
-    if (full_ && end - item == kStride) {
-      // Most strides hold nothing of interest; written so that the compiler vectorises it. The
-      // negation lets a score that is not a number through to the check below.
-      int interesting = 0;
-      for (std::int32_t k = 0; k < kStride; ++k) interesting |= !(s[k] <= threshold_);
-      if (interesting == 0) {
-        item = end;
-        continue;
-      }
-    }
-    for (; item < end; ++item, ++s) {
-      if (full_ && *s <= threshold_) continue;
-      if (std::isnan(*s)) return item;
-      kept_.push_back({*s, item});
-      if (kept_.size() == capacity_) keep_best();
-    }
-  }
-  return -1;
-}
-
-void Selector::keep_best() {
-  const auto nth = kept_.begin() + static_cast<std::ptrdiff_t>(n_ - 1);
-  std::nth_element(kept_.begin(), nth, kept_.end(), better);
-  threshold_ = nth->score;
-  full_ = true;
-  kept_.resize(n_);
-}
-
-void Selector::finish(std::int32_t* items, float* scores, std::int64_t width) {
-  if (kept_.size() > n_) keep_best();
-  std::sort(kept_.begin(), kept_.end(), better);
-  std::size_t k = 0;
-  for (; k < kept_.size(); ++k) {
-    items[k] = kept_[k].item;
-    scores[k] = kept_[k].score;
-  }
-  std::fill(items + k, items + width, -1);
-  std::fill(scores + k, scores + width, -std::numeric_limits<float>::infinity());
-}
-
 CandidateRule::CandidateRule(std::string who, const Restriction& restriction, std::int64_t n,
                              std::int64_t rows, std::int64_t n_items)
     : who_(std::move(who)), restriction_(restriction), n_items_(n_items), n_(n) {
@@ -106,69 +60,157 @@ CandidateRule::CandidateRule(std::string who, const Restriction& restriction, st
     throw bad_value(who_, "the number of items", n_items, "0 to 2^31 - 1");
   }
   if (restriction.exclude != nullptr) check_exclude(who_, *restriction.exclude, rows, n_items);
-  if (restriction.among) {
-    check_among(who_, *restriction.among, rows, n_items);
-    if (restriction.among->rows == 1) {
-      const auto items = restriction.among->items;
-      shared_allowed_.assign(items.begin(), items.end());
-      sort_unique(shared_allowed_);
+  if (!restriction.among) return;
+  check_among(who_, *restriction.among, rows, n_items);
+  if (has_own_lists()) return;
+  shared_.resize(size((n_items + simd::kTile - 1) / simd::kTile), 0);
+  for (const std::int32_t item : restriction.among->items) {
+    if (item >= 0) shared_[size(item / simd::kTile)] |= std::uint64_t{1} << (item % simd::kTile);
+  }
+}
+
+std::uint64_t CandidateRule::shared_candidates(std::int64_t first) const {
+  const std::int64_t left = n_items_ - first;
+  const std::uint64_t inside = ~std::uint64_t{0} >> (left < simd::kTile ? simd::kTile - left : 0);
+  if (!restriction_.among || has_own_lists()) return inside;
+  return shared_[size(first / simd::kTile)];
+}
+
+BlockSelection::BlockSelection(const CandidateRule& rule, std::int64_t rows)
+    : rule_(rule),
+      loops_(simd::loops()),
+      capacity_(capacity(rule)),
+      rows_(size(rows)),
+      scores_(rows * capacity_),
+      items_(rows * capacity_) {}
+
+std::int64_t BlockSelection::row_bytes(const CandidateRule& rule) {
+  return static_cast<std::int64_t>(sizeof(Row)) + 8 * capacity(rule);
+}
+
+void BlockSelection::reset(std::int64_t first, std::int64_t count) {
+  first_ = first;
+  if (const Csr* exclude = rule_.restriction().exclude) {
+    const std::int64_t start = exclude->extent(first).first;
+    excluded_.reserve(exclude->extent(first + count - 1).second - start);
+  }
+  if (rule_.has_own_lists()) allowed_.reserve(count * rule_.restriction().among->cols);
+}
+
+void BlockSelection::begin(std::int64_t row) {
+  Row& state = at(row);
+  state = {kNan, 0, kNone, 0, 0, 0, 0};
+  if (const Csr* exclude = rule_.restriction().exclude) {
+    const std::int64_t start = exclude->extent(first_).first;
+    const auto [first, last] = exclude->extent(row);
+    state.next_excluded = first - start;
+    state.end_excluded = last - start;
+    exclude->copy_row_ascending(row, excluded_.data() + state.next_excluded);
+    if (first < last) state.excluded = excluded_[state.next_excluded];
+  }
+  if (rule_.has_own_lists()) {
+    const AllowList& among = *rule_.restriction().among;
+    state.next_allowed = (row - first_) * among.cols;
+    state.end_allowed = state.next_allowed + among.cols;
+    std::int32_t* begin = allowed_.data() + state.next_allowed;
+    std::copy_n(among.items.begin() + row * among.cols, among.cols, begin);
+    std::sort(begin, begin + among.cols);
+  }
+}
+
+void BlockSelection::offer(std::int64_t row, const float* scores, std::int64_t first_item) {
+  Row& state = at(row);
+  std::uint64_t bits = loops_.above(scores, state.threshold);
+  if (bits == 0) return;
+  bits &= candidates(state, first_item);
+  if (bits == 0) return;
+  refuse_nan(row, scores, bits, first_item);
+  const std::int64_t place = (row - first_) * capacity_;
+  float* kept = scores_.data() + place;
+  std::int32_t* items = items_.data() + place;
+  if (state.count + simd::kTile > capacity_) {
+    state.count = static_cast<std::int32_t>(
+        loops_.keep_best(kept, items, state.count, rule_.n(), &state.threshold));
+  }
+  state.count += static_cast<std::int32_t>(
+      loops_.append(kept + state.count, items + state.count, scores, bits,
+                    static_cast<std::int32_t>(first_item)));
+}
+
+void BlockSelection::select(std::int64_t row, const float* scores) {
+  reset(row, 1);
+  begin(row);
+  const std::int64_t n_items = rule_.n_items();
+  std::int64_t item = 0;
+  for (; item + simd::kTile <= n_items; item += simd::kTile) offer(row, scores + item, item);
+  if (item < n_items) {
+    float last[simd::kTile] = {};
+    std::copy(scores + item, scores + n_items, last);
+    offer(row, last, item);
+  }
+}
+
+/// The row's candidates among the items of one tile, as bits.
+std::uint64_t BlockSelection::candidates(Row& row, std::int64_t first_item) const {
+  const std::int64_t end_item = first_item + simd::kTile;
+  std::uint64_t bits = rule_.shared_candidates(first_item);
+  if (rule_.has_own_lists()) {
+    std::uint64_t allowed = 0;
+    for (; row.next_allowed < row.end_allowed; ++row.next_allowed) {
+      const std::int32_t item = allowed_[row.next_allowed];
+      if (item >= end_item) break;
+      if (item >= first_item) allowed |= std::uint64_t{1} << (item - first_item);
+    }
+    bits &= allowed;
+  }
+  while (row.excluded < end_item) {
+    if (row.excluded >= first_item) bits &= ~(std::uint64_t{1} << (row.excluded - first_item));
+    ++row.next_excluded;
+    row.excluded = row.next_excluded < row.end_excluded ? excluded_[row.next_excluded] : kNone;
+  }
+  return bits;
+}
+
+void BlockSelection::refuse_nan(std::int64_t row, const float* scores, std::uint64_t bits,
+                                std::int64_t first_item) const {
+  // Nothing but what is not a number is above infinity.
+  const std::uint64_t bad = bits & loops_.above(scores, std::numeric_limits<float>::infinity());
+  if (bad == 0) return;
+  throw bad_value(rule_.who(),
+                  concat("the score of item ", first_item + std::countr_zero(bad), " in row ", row),
+                  "nan", "a number", "look for nan or infinite inputs");
+}
+
+void BlockSelection::finish(std::int64_t row, std::int32_t* items, float* scores) {
+  Row& state = at(row);
+  const std::int64_t n = rule_.n();
+  float* kept = scores_.data() + (row - first_) * capacity_;
+  std::int32_t* kept_items = items_.data() + (row - first_) * capacity_;
+  if (state.count > n) {
+    state.count = static_cast<std::int32_t>(
+        loops_.keep_best(kept, kept_items, state.count, n, &state.threshold));
+  }
+  const std::int64_t filled = std::min<std::int64_t>(state.count, n);
+  if (state.count <= kMostRanked) {
+    std::int32_t places[kMostRanked];
+    loops_.rank(places, kept, state.count);
+    for (std::int64_t k = 0; k < state.count; ++k) {
+      if (places[k] >= n) continue;
+      items[places[k]] = kept_items[k];
+      scores[places[k]] = kept[k];
+    }
+  } else {
+    std::vector<std::int32_t> order(size(state.count));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [kept](std::int32_t a, std::int32_t b) { return kept[a] > kept[b]; });
+    for (std::int64_t k = 0; k < filled; ++k) {
+      items[k] = kept_items[order[size(k)]];
+      scores[k] = kept[order[size(k)]];
     }
   }
-}
-
-void CandidateRule::copy_excluded(std::int64_t row, std::vector<std::int32_t>& items) const {
-  if (restriction_.exclude != nullptr) restriction_.exclude->copy_row_sorted(row, items);
-}
-
-std::span<const std::int32_t> CandidateRule::allowed(std::int64_t row,
-                                                     std::vector<std::int32_t>& scratch) const {
-  if (!restriction_.among || restriction_.among->rows == 1) return shared_allowed_;
-  const auto cols = static_cast<std::size_t>(restriction_.among->cols);
-  const auto items = restriction_.among->items.subspan(static_cast<std::size_t>(row) * cols, cols);
-  scratch.assign(items.begin(), items.end());
-  sort_unique(scratch);
-  return scratch;
-}
-
-RowSelection::RowSelection(const CandidateRule& rule)
-    : rule_(&rule), selector_(std::min(rule.n(), std::max<std::int64_t>(rule.n_items(), 1))) {}
-
-void RowSelection::begin(std::int64_t row) {
-  row_ = row;
-  selector_.clear();
-  next_excluded_ = 0;
-  next_allowed_ = 0;
-  rule_->copy_excluded(row, excluded_);
-  allowed_ = rule_->allowed(row, scratch_);
-}
-
-void RowSelection::offer(const float* scores, std::int64_t first, std::int64_t last) {
-  const auto begin = static_cast<std::int32_t>(first);
-  const auto end = static_cast<std::int32_t>(last);
-  if (!rule_->has_allow_list()) {
-    std::int32_t item = begin;
-    for (; next_excluded_ < excluded_.size() && excluded_[next_excluded_] < end; ++next_excluded_) {
-      offer_run(scores + (item - begin), item, excluded_[next_excluded_]);
-      item = excluded_[next_excluded_] + 1;
-    }
-    offer_run(scores + (item - begin), item, end);
-    return;
-  }
-  for (; next_allowed_ < allowed_.size() && allowed_[next_allowed_] < end; ++next_allowed_) {
-    const std::int32_t item = allowed_[next_allowed_];
-    if (item < begin) continue;  // padding
-    while (next_excluded_ < excluded_.size() && excluded_[next_excluded_] < item) ++next_excluded_;
-    if (next_excluded_ < excluded_.size() && excluded_[next_excluded_] == item) continue;
-    offer_run(scores + (item - begin), item, item + 1);
-  }
-}
-
-void RowSelection::offer_run(const float* scores, std::int32_t first, std::int32_t last) {
-  const std::int32_t bad = selector_.offer(scores, first, last);
-  if (bad >= 0) {
-    throw bad_value(rule_->who(), concat("the score of item ", bad, " in row ", row_), "nan",
-                    "a number", "look for nan or infinite inputs");
-  }
+  std::fill(items + filled, items + n, -1);
+  std::fill(scores + filled, scores + n, -std::numeric_limits<float>::infinity());
 }
 
 }  // namespace pyhybrid

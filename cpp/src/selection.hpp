@@ -1,4 +1,4 @@
-// Choosing a row's best n among its candidates, a run of items at a time.
+// Choosing each row's best n among its candidates, a tile of items at a time.
 #pragma once
 
 #include <cstdint>
@@ -7,38 +7,10 @@
 #include <vector>
 
 #include "pyhybrid/top_n.hpp"
+#include "scratch.hpp"
+#include "simd/loops.hpp"
 
 namespace pyhybrid {
-
-struct Candidate {
-  float score;
-  std::int32_t item;
-};
-
-/// Keeps the n best candidates of one row. Items must be offered in ascending order, so that a
-/// later one needs a strictly higher score to displace an earlier one.
-class Selector {
- public:
-  explicit Selector(std::int64_t n) : n_(static_cast<std::size_t>(n)), capacity_(2 * n_ + 64) {}
-
-  void clear();
-
-  /// Offers the items first .. last-1; scores[0] is the score of item `first`. Returns the item
-  /// whose score is not a number, or -1.
-  std::int32_t offer(const float* scores, std::int32_t first, std::int32_t last);
-
-  /// Writes the best, best first, and pads up to `width` with -1 and -infinity.
-  void finish(std::int32_t* items, float* scores, std::int64_t width);
-
- private:
-  void keep_best();
-
-  std::size_t n_;
-  std::size_t capacity_;
-  bool full_ = false;  // n candidates are kept, none of them below threshold_
-  float threshold_ = 0.0F;
-  std::vector<Candidate> kept_;
-};
 
 /// A checked restriction: which items are candidates in which row.
 class CandidateRule {
@@ -49,47 +21,79 @@ class CandidateRule {
                 std::int64_t n_items);
 
   const std::string& who() const { return who_; }
-  std::int64_t n_items() const { return n_items_; }
+  const Restriction& restriction() const { return restriction_; }
   std::int64_t n() const { return n_; }
-  bool has_allow_list() const { return restriction_.among.has_value(); }
+  std::int64_t n_items() const { return n_items_; }
 
-  /// Writes the row's excluded items, ascending, over `items`.
-  void copy_excluded(std::int64_t row, std::vector<std::int32_t>& items) const;
+  /// The items of one tile that all rows share, as bits: all of them, or the one allow-list's.
+  std::uint64_t shared_candidates(std::int64_t first) const;
 
-  /// The row's allowed items, ascending; in `scratch` unless all rows share them.
-  std::span<const std::int32_t> allowed(std::int64_t row, std::vector<std::int32_t>& scratch) const;
+  /// Whether each row has an allow-list of its own.
+  bool has_own_lists() const { return restriction_.among && restriction_.among->rows != 1; }
 
  private:
   std::string who_;
   Restriction restriction_;
   std::int64_t n_items_;
   std::int64_t n_;
-  std::vector<std::int32_t> shared_allowed_;
+  std::vector<std::uint64_t> shared_;  // (tiles), or empty: all items
 };
 
-/// The selection of one row: ascending runs of its candidates go to its selector.
-class RowSelection {
+/// The selections of a block of rows. Rows are independent: threads may work on different ones.
+class BlockSelection {
  public:
-  explicit RowSelection(const CandidateRule& rule);
+  /// For blocks of at most `rows` rows.
+  BlockSelection(const CandidateRule& rule, std::int64_t rows);
 
+  /// A row's memory in bytes, beside its excluded and allowed items.
+  static std::int64_t row_bytes(const CandidateRule& rule);
+
+  /// Makes room for the rows first .. first+count-1; each is to begin() before it is offered.
+  void reset(std::int64_t first, std::int64_t count);
   void begin(std::int64_t row);
 
-  /// Offers the scores of the items first .. last-1; ranges must come in ascending order.
-  void offer(const float* scores, std::int64_t first, std::int64_t last);
+  /// Offers the row scores[0 .. kTile) of the items from `first_item` on, a multiple of kTile, which
+  /// must ascend from call to call: a later item needs a strictly higher score to displace an
+  /// earlier one. Beyond the last item the scores are not looked at.
+  void offer(std::int64_t row, const float* scores, std::int64_t first_item);
 
-  void finish(std::int32_t* items, float* scores) { selector_.finish(items, scores, rule_->n()); }
+  /// Fetches what offer() will read of a row, which the caches of many rows have lost.
+  void prefetch(std::int64_t row) const {
+    const Row& state = rows_[static_cast<std::size_t>(row - first_)];
+    __builtin_prefetch(excluded_.data() + state.next_excluded);
+    __builtin_prefetch(scores_.data() + (row - first_) * capacity_ + state.count, 1);
+    __builtin_prefetch(items_.data() + (row - first_) * capacity_ + state.count, 1);
+  }
+
+  /// Resets, begins and offers all of one row's scores (items).
+  void select(std::int64_t row, const float* scores);
+
+  /// Writes the row's best, best first, and pads with -1 and -infinity to n.
+  void finish(std::int64_t row, std::int32_t* items, float* scores);
 
  private:
-  void offer_run(const float* scores, std::int32_t first, std::int32_t last);
+  struct Row {
+    float threshold;     // what to beat: n kept candidates reach it; not a number before there are n
+    std::int32_t count;  // candidates kept
+    std::int32_t excluded;  // the next excluded item, kNone after the last
+    std::int64_t next_excluded, end_excluded;
+    std::int64_t next_allowed, end_allowed;
+  };
 
-  const CandidateRule* rule_;
-  std::int64_t row_ = 0;
-  Selector selector_;
-  std::vector<std::int32_t> excluded_;  // ascending
-  std::vector<std::int32_t> scratch_;
-  std::span<const std::int32_t> allowed_;  // ascending
-  std::size_t next_excluded_ = 0;
-  std::size_t next_allowed_ = 0;
+  Row& at(std::int64_t row) { return rows_[static_cast<std::size_t>(row - first_)]; }
+  std::uint64_t candidates(Row& row, std::int64_t first_item) const;
+  void refuse_nan(std::int64_t row, const float* scores, std::uint64_t bits,
+                  std::int64_t first_item) const;
+
+  const CandidateRule& rule_;
+  const simd::Loops& loops_;
+  std::int64_t capacity_;
+  std::int64_t first_ = 0;
+  std::vector<Row> rows_;
+  Scratch<float> scores_;           // (rows, capacity): the candidates kept, items ascending
+  Scratch<std::int32_t> items_;     // (rows, capacity)
+  Scratch<std::int32_t> excluded_;  // each row's, ascending, one row after the other
+  Scratch<std::int32_t> allowed_;   // each row's own, ascending, one row after the other
 };
 
 }  // namespace pyhybrid

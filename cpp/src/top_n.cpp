@@ -1,58 +1,36 @@
 #include "pyhybrid/top_n.hpp"
 
 #include <algorithm>
+#include <array>
+#include <memory>
+#include <numeric>
 #include <vector>
 
 #include "pyhybrid/error.hpp"
+#include "scratch.hpp"
 #include "selection.hpp"
+#include "simd/loops.hpp"
 
 namespace pyhybrid {
 namespace {
 
-constexpr std::int64_t kRows = 64;  // rows scored together: a row of weights is read once for all
-constexpr std::int64_t kWeightCols = 2048;  // columns scored together: 64 x 2,048 sums stay in L2
-constexpr std::int64_t kFactorCols = 512;   // items packed together for the dense product
+using simd::kTile;
+
+constexpr std::int64_t kScratch = 128 << 20;    // bytes that the selections of a block may take
+constexpr std::int64_t kMostHistories = 32768;  // ranked together: each reads all weights once
+constexpr std::int64_t kPanelTiles = 4;         // tiles of weights packed together
+constexpr std::int64_t kPackedItems = 256;      // items that a thread packs at once
+constexpr std::int64_t kMostRows = 64;          // rows that a thread takes at once
+constexpr std::int64_t kMostUsers = 40 * simd::kUsers;  // the same for factors: an item is packed for
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-/// What every worker has: the selections of a block of rows, and where they end up.
-class BlockSelection {
- public:
-  BlockSelection(const CandidateRule& rule, const RankingOut& out, std::int64_t rows)
-      : out_(out), rows_(rows), selections_(size(std::min(rows, kRows)), RowSelection(rule)) {}
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-  /// Returns the number of rows in the block.
-  std::int64_t begin(std::int64_t block) {
-    first_ = block * kRows;
-    count_ = std::min(kRows, rows_ - first_);
-    for (std::int64_t k = 0; k < count_; ++k) selections_[size(k)].begin(first_ + k);
-    return count_;
-  }
-
-  std::int64_t first() const { return first_; }
-
-  /// Offers scores (count, stride), the items first_item .. last_item-1 of every row in the block.
-  void offer(const float* scores, std::int64_t stride, std::int64_t first_item,
-             std::int64_t last_item) {
-    for (std::int64_t k = 0; k < count_; ++k) {
-      selections_[size(k)].offer(scores + k * stride, first_item, last_item);
-    }
-  }
-
-  void finish() {
-    for (std::int64_t k = 0; k < count_; ++k) {
-      const std::int64_t place = (first_ + k) * out_.n;
-      selections_[size(k)].finish(&out_.items[size(place)], &out_.scores[size(place)]);
-    }
-  }
-
- private:
-  RankingOut out_;
-  std::int64_t rows_;
-  std::int64_t first_ = 0;
-  std::int64_t count_ = 0;
-  std::vector<RowSelection> selections_;
-};
+/// How many rows a thread takes at once: few enough that all threads have some.
+std::int64_t rows_per_block(std::int64_t rows, int threads, std::int64_t most) {
+  return std::clamp<std::int64_t>(ceil_div(rows, 4 * resolve_threads(threads)), 1, most);
+}
 
 void check_output(const std::string& who, const RankingOut& out, std::int64_t rows) {
   for (const std::size_t length : {out.items.size(), out.scores.size()}) {
@@ -62,57 +40,205 @@ void check_output(const std::string& who, const RankingOut& out, std::int64_t ro
   }
 }
 
-std::int64_t blocks_of(std::int64_t rows) { return (rows + kRows - 1) / kRows; }
+void write_row(BlockSelection& selection, std::int64_t row, const RankingOut& out) {
+  selection.finish(row, &out.items[size(row * out.n)], &out.scores[size(row * out.n)]);
+}
 
-/// A block's history entries, by item, so that a row of weights serves every history that names it.
-struct HistoryEntry {
-  std::int32_t item;
-  std::int32_t row;  // within the block
-  float weight;
+/// Some rows' histories, each by ascending item, with the items that they name numbered anew.
+class Histories {
+ public:
+  explicit Histories(const Csr& x) : x_(x), number_(size(x.cols), -1) {}
+
+  void reset(std::int64_t first, std::int64_t count) {
+    first_ = first;
+    start_ = x_.extent(first).first;
+    const std::int64_t entries = x_.extent(first + count - 1).second - start_;
+    entries_ = entries;
+    items_.reserve(entries);
+    weights_.reserve(entries);
+  }
+
+  void copy_row(std::int64_t row) {
+    const auto [first, last] = x_.extent(row);
+    std::int32_t* items = items_.data() + (first - start_);
+    float* weights = weights_.data() + (first - start_);
+    std::visit([&, begin = first, end = last](
+                   auto span) { std::copy(span.begin() + begin, span.begin() + end, items); },
+               x_.indices);
+    std::copy(x_.values.begin() + first, x_.values.begin() + last, weights);
+    if (!std::is_sorted(items, items + (last - first))) sort_row(items, weights, last - first);
+  }
+
+  /// Numbers the items that any row names, ascending; entries then hold the number.
+  void number_items() {
+    named_.clear();
+    for (std::int64_t k = 0; k < entries_; ++k) number_[size(items_[k])] = 0;
+    for (std::size_t item = 0; item < number_.size(); ++item) {
+      if (number_[item] < 0) continue;
+      number_[item] = static_cast<std::int32_t>(named_.size());
+      named_.push_back(static_cast<std::int32_t>(item));
+    }
+    for (std::int64_t k = 0; k < entries_; ++k) items_[k] = number_[size(items_[k])];
+    for (const std::int32_t item : named_) number_[size(item)] = -1;
+  }
+
+  /// The items that any row names, by their number.
+  std::span<const std::int32_t> named() const { return named_; }
+  std::int64_t length(std::int64_t row) const {
+    return x_.extent(row).second - x_.extent(row).first;
+  }
+  const std::int32_t* numbers(std::int64_t row) const {
+    return items_.data() + (x_.extent(row).first - start_);
+  }
+  const float* weights(std::int64_t row) const {
+    return weights_.data() + (x_.extent(row).first - start_);
+  }
+
+ private:
+  static void sort_row(std::int32_t* items, float* weights, std::int64_t count) {
+    std::vector<std::pair<std::int32_t, float>> entries;
+    for (std::int64_t k = 0; k < count; ++k) entries.emplace_back(items[k], weights[k]);
+    std::stable_sort(entries.begin(), entries.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (std::int64_t k = 0; k < count; ++k) std::tie(items[k], weights[k]) = entries[size(k)];
+  }
+
+  const Csr& x_;
+  std::int64_t first_ = 0;
+  std::int64_t start_ = 0;  // where the first row's entries begin
+  std::int64_t entries_ = 0;
+  Scratch<std::int32_t> items_;  // (entries)
+  Scratch<float> weights_;       // (entries)
+  std::vector<std::int32_t> number_;  // (items), -1 between blocks
+  std::vector<std::int32_t> named_;
 };
 
-void gather(const Csr& histories, std::int64_t first, std::int64_t count,
-            std::vector<std::int32_t>& columns, std::vector<HistoryEntry>& entries) {
-  entries.clear();
-  for (std::int64_t k = 0; k < count; ++k) {
-    histories.copy_row(first + k, columns);
-    const std::int64_t place = histories.extent(first + k).first;
-    for (std::size_t c = 0; c < columns.size(); ++c) {
-      entries.push_back(
-          {columns[c], static_cast<std::int32_t>(k), histories.values[size(place) + c]});
+/// Ranks blocks of histories, for each of which the weights are read once, panel by panel: packed, so
+/// that a panel's rows lie close together, and then added up history by history.
+class HistoryRanker {
+ public:
+  HistoryRanker(const Csr& histories, std::span<const float> weights, const CandidateRule& rule,
+                const RankingOut& out, int threads, Control& control)
+      : weights_(weights),
+        n_items_(histories.cols),
+        rule_(rule),
+        out_(out),
+        threads_(resolve_threads(threads)),
+        control_(control),
+        rows_at_once_(std::min(histories.rows,
+                               std::clamp(kScratch / BlockSelection::row_bytes(rule), kMostRows,
+                                          kMostHistories))),
+        histories_(histories),
+        selection_(rule, rows_at_once_) {}
+
+  void run(std::int64_t rows) {
+    for (std::int64_t first = 0; first < rows; first += rows_at_once_) {
+      first_ = first;
+      count_ = std::min(rows_at_once_, rows - first);
+      rank_block();
     }
   }
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const HistoryEntry& a, const HistoryEntry& b) { return a.item < b.item; });
-}
 
-/// target += weight * source, over n floats that do not overlap.
-void add_scaled(float* __restrict target, const float* __restrict source, float weight,
-                std::int64_t n) {
-  for (std::int64_t k = 0; k < n; ++k) target[k] += weight * source[k];
-}
+ private:
+  void rank_block() {
+    selection_.reset(first_, count_);
+    histories_.reset(first_, count_);
+    for_rows(0.0, [this](std::int64_t row) {
+      selection_.begin(row);
+      histories_.copy_row(row);
+    });
+    histories_.number_items();
+    const auto named = static_cast<std::int64_t>(histories_.named().size());
+    packed_.reserve(kPanelTiles * named * kTile);
+    for (std::int64_t left = 0; left < n_items_; left += kPanelTiles * kTile) rank_panel(left);
+    for_rows(0.0, [this](std::int64_t row) { write_row(selection_, row, out_); });
+  }
 
-/// sums += sum over k of factors[k] * packed[k, :], in the order of k; four at a time to spare
-/// sums.
-void add_factors(float* __restrict sums, const float* factors, const float* __restrict packed,
-                 std::int64_t dim, std::int64_t n) {
-  std::int64_t k = 0;
-  for (; k + 4 <= dim; k += 4) {
-    const float* p = packed + k * n;
-    const float f0 = factors[k];
-    const float f1 = factors[k + 1];
-    const float f2 = factors[k + 2];
-    const float f3 = factors[k + 3];
-    for (std::int64_t c = 0; c < n; ++c) {
-      float sum = sums[c];
-      sum += f0 * p[c];
-      sum += f1 * p[n + c];
-      sum += f2 * p[2 * n + c];
-      sum += f3 * p[3 * n + c];
-      sums[c] = sum;
+  void rank_panel(std::int64_t left) {
+    const std::int64_t end = std::min(n_items_, left + kPanelTiles * kTile);
+    const auto named = static_cast<std::int64_t>(histories_.named().size());
+    for (std::int64_t first = left, tile = 0; first < end; first += kTile, ++tile) {
+      wanted_[size(tile)] = rule_.shared_candidates(first) != 0;
+    }
+    for_each_block(ceil_div(named, kPackedItems), threads_, control_, [&]() -> Worker {
+      return [&](std::int64_t block, Ticker& ticker) {
+        const std::int64_t last = std::min(named, (block + 1) * kPackedItems);
+        for (std::int64_t k = block * kPackedItems; k < last; ++k) pack(k, named, left, end);
+        ticker.advance(0.0);
+      };
+    });
+    for (std::int64_t first = left, tile = 0; first < end; first += kTile, ++tile) {
+      const float* panel = packed_.data() + tile * named * kTile;
+      const auto width = static_cast<double>(std::min(kTile, end - first));
+      const bool wanted = wanted_[size(tile)];
+      for_rows(width, [&, first, panel, wanted](std::int64_t row) {
+        if (wanted) score(row, panel, first);
+      });
     }
   }
-  for (; k < dim; ++k) add_scaled(sums, packed + k * n, factors[k], n);
+
+  /// Copies the weights of the k-th named item, the columns left .. end-1, to the panel's tiles.
+  void pack(std::int64_t k, std::int64_t named, std::int64_t left, std::int64_t end) {
+    const float* row = weights_.data() + histories_.named()[size(k)] * n_items_;
+    for (std::int64_t first = left, tile = 0; first < end; first += kTile, ++tile) {
+      if (!wanted_[size(tile)]) continue;
+      float* to = packed_.data() + (tile * named + k) * kTile;
+      std::copy(row + first, row + std::min(end, first + kTile), to);
+    }
+  }
+
+  void score(std::int64_t row, const float* panel, std::int64_t first_item) {
+    if (row + 1 < first_ + count_) selection_.prefetch(row + 1);
+    alignas(64) float sums[kTile];
+    loops_.add_rows(sums, panel, kTile, histories_.numbers(row), histories_.weights(row),
+                    histories_.length(row));
+    selection_.offer(row, sums, first_item);
+  }
+
+  /// Visits the block's rows in parallel; counts `columns` as done for each entry.
+  template <class Visit>
+  void for_rows(double columns, Visit visit) {
+    const std::int64_t step = rows_per_block(count_, threads_, kMostRows);
+    for_each_block(ceil_div(count_, step), threads_, control_, [&]() -> Worker {
+      return [&](std::int64_t block, Ticker& ticker) {
+        const std::int64_t end = first_ + std::min(count_, (block + 1) * step);
+        double entries = 0.0;
+        for (std::int64_t row = first_ + block * step; row < end; ++row) {
+          visit(row);
+          entries += static_cast<double>(histories_.length(row));
+        }
+        ticker.advance(entries * columns);
+      };
+    });
+  }
+
+  const simd::Loops& loops_ = simd::loops();
+  std::span<const float> weights_;
+  std::int64_t n_items_;
+  const CandidateRule& rule_;
+  RankingOut out_;
+  int threads_;
+  Control& control_;
+  std::int64_t rows_at_once_;
+  Histories histories_;
+  BlockSelection selection_;
+  std::int64_t first_ = 0;
+  std::int64_t count_ = 0;
+  std::array<bool, kPanelTiles> wanted_{};  // whether the panel's tile holds a candidate
+  Scratch<float> packed_;                   // (panel's tiles, named items, kTile)
+};
+
+/// items[first .. first+kTile) -> packed[k * kTile + c], zeros beyond the last item.
+void pack_factors(std::span<const float> items, std::int64_t n_items, std::int64_t dim,
+                  std::int64_t first, float* packed) {
+  const std::int64_t width = std::min(kTile, n_items - first);
+  for (std::int64_t c = 0; c < width; ++c) {
+    const float* item = items.data() + (first + c) * dim;
+    for (std::int64_t k = 0; k < dim; ++k) packed[k * kTile + c] = item[k];
+  }
+  for (std::int64_t c = width; c < kTile; ++c) {
+    for (std::int64_t k = 0; k < dim; ++k) packed[k * kTile + c] = 0.0F;
+  }
 }
 
 }  // namespace
@@ -131,28 +257,8 @@ void top_n(const Csr& histories, std::span<const float> weights, const Restricti
   }
   const CandidateRule rule("top_n", restriction, out.n, histories.rows, items);
   check_output("top_n", out, histories.rows);
-  const double work = static_cast<double>(histories.stored()) * static_cast<double>(items);
-
-  for_each_block(blocks_of(histories.rows), work, threads, monitor, [&]() -> Worker {
-    return [&, selection = BlockSelection(rule, out, histories.rows),
-            sums = std::vector<float>(size(kRows * kWeightCols)),
-            columns = std::vector<std::int32_t>(),
-            entries = std::vector<HistoryEntry>()](std::int64_t block, Ticker& ticker) mutable {
-      const std::int64_t count = selection.begin(block);
-      gather(histories, selection.first(), count, columns, entries);
-      for (std::int64_t left = 0; left < items; left += kWeightCols) {
-        const std::int64_t width = std::min(kWeightCols, items - left);
-        std::fill(sums.begin(), sums.begin() + count * kWeightCols, 0.0F);
-        for (const HistoryEntry& entry : entries) {
-          add_scaled(&sums[size(entry.row * kWeightCols)],
-                     &weights[size(entry.item * items + left)], entry.weight, width);
-        }
-        selection.offer(sums.data(), kWeightCols, left, left + width);
-        ticker.advance(static_cast<double>(entries.size()) * static_cast<double>(width));
-      }
-      selection.finish();
-    };
-  });
+  Control control(monitor, static_cast<double>(histories.stored()) * static_cast<double>(items));
+  HistoryRanker(histories, weights, rule, out, threads, control).run(histories.rows);
 }
 
 void top_n_factors(std::span<const float> users, std::span<const float> items, std::int64_t rows,
@@ -169,28 +275,35 @@ void top_n_factors(std::span<const float> users, std::span<const float> items, s
   const CandidateRule rule("top_n_factors", restriction, out.n, rows, n_items);
   check_output("top_n_factors", out, rows);
   const double work = static_cast<double>(rows) * static_cast<double>(n_items);
+  const std::int64_t step = rows_per_block(rows, threads, kMostUsers);
+  const simd::Loops& loops = simd::loops();
 
-  for_each_block(blocks_of(rows), work, threads, monitor, [&]() -> Worker {
-    return [&, selection = BlockSelection(rule, out, rows),
-            packed = std::vector<float>(size(kFactorCols * dim)),
-            sums = std::vector<float>(size(kRows * kFactorCols))](std::int64_t block,
-                                                                  Ticker& ticker) mutable {
-      const std::int64_t count = selection.begin(block);
-      for (std::int64_t left = 0; left < n_items; left += kFactorCols) {
-        const std::int64_t width = std::min(kFactorCols, n_items - left);
-        for (std::int64_t c = 0; c < width; ++c) {
-          const float* item = items.data() + (left + c) * dim;
-          for (std::int64_t k = 0; k < dim; ++k) packed[size(k * width + c)] = item[k];
+  for_each_block(ceil_div(rows, step), work, threads, monitor, [&]() -> Worker {
+    return [&, step, selection = std::make_shared<BlockSelection>(rule, std::min(rows, step)),
+            packed = std::vector<float>(size(kTile * dim)),
+            scores = std::array<float, simd::kUsers * kTile>()](std::int64_t block,
+                                                                Ticker& ticker) mutable {
+      const std::int64_t first = block * step;
+      const std::int64_t end = std::min(rows, first + step);
+      selection->reset(first, end - first);
+      for (std::int64_t row = first; row < end; ++row) selection->begin(row);
+      for (std::int64_t left = 0; left < n_items; left += kTile) {
+        ticker.advance(static_cast<double>(end - first) *
+                       static_cast<double>(std::min(kTile, n_items - left)));
+        if (rule.shared_candidates(left) == 0) continue;
+        pack_factors(items, n_items, dim, left, packed.data());
+        for (std::int64_t row = first; row < end; row += simd::kUsers) {
+          const float* together[simd::kUsers];  // beyond the block's end the last one again
+          for (std::int64_t u = 0; u < simd::kUsers; ++u) {
+            together[u] = users.data() + std::min(row + u, end - 1) * dim;
+          }
+          loops.multiply(scores.data(), together, packed.data(), dim);
+          for (std::int64_t u = 0; u < std::min<std::int64_t>(simd::kUsers, end - row); ++u) {
+            selection->offer(row + u, scores.data() + u * kTile, left);
+          }
         }
-        std::fill(sums.begin(), sums.end(), 0.0F);
-        for (std::int64_t k = 0; k < count; ++k) {
-          add_factors(&sums[size(k * kFactorCols)], users.data() + (selection.first() + k) * dim,
-                      packed.data(), dim, width);
-        }
-        selection.offer(sums.data(), kFactorCols, left, left + width);
-        ticker.advance(static_cast<double>(count) * static_cast<double>(width));
       }
-      selection.finish();
+      for (std::int64_t row = first; row < end; ++row) write_row(*selection, row, out);
     };
   });
 }
@@ -204,16 +317,20 @@ void top_n_scores(std::span<const float> scores, std::int64_t rows, std::int64_t
   }
   const CandidateRule rule("top_n_scores", restriction, out.n, rows, n_items);
   check_output("top_n_scores", out, rows);
+  const std::int64_t step = rows_per_block(rows, threads, kMostRows);
 
-  for_each_block(blocks_of(rows), static_cast<double>(rows), threads, monitor, [&]() -> Worker {
-    return [&, selection = BlockSelection(rule, out, rows)](std::int64_t block,
-                                                            Ticker& ticker) mutable {
-      const std::int64_t count = selection.begin(block);
-      selection.offer(scores.data() + selection.first() * n_items, n_items, 0, n_items);
-      selection.finish();
-      ticker.advance(static_cast<double>(count));
-    };
-  });
+  for_each_block(ceil_div(rows, step), static_cast<double>(rows), threads, monitor,
+                 [&]() -> Worker {
+                   return [&, step, selection = std::make_shared<BlockSelection>(rule, 1)](std::int64_t block,
+                                                                         Ticker& ticker) mutable {
+                     const std::int64_t end = std::min(rows, (block + 1) * step);
+                     for (std::int64_t row = block * step; row < end; ++row) {
+                       selection->select(row, scores.data() + row * n_items);
+                       write_row(*selection, row, out);
+                       ticker.advance(1.0);
+                     }
+                   };
+                 });
 }
 
 }  // namespace pyhybrid

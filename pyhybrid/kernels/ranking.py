@@ -179,5 +179,9 @@ def restriction(
         if among.ndim not in (1, 2):
             expected = "1 (allowed items for all rows) or 2 (rows, allowed)"
             raise ValueError(describe(who, "among's number of dimensions", among.ndim, expected))
-        among = np.ascontiguousarray(among)
+        if not among.flags.carray:
+            way_out = "use np.ascontiguousarray(among)"
+            raise TypeError(
+                describe(who, "among's layout", "not C-contiguous", "C order", way_out)
+            )
     return held, among

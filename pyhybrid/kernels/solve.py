@@ -95,15 +95,16 @@ def esler_weights(
     ridge regression of item j on all other items; negative weights are kept.
 
     Time: items^3 floating-point operations in float32, by Cholesky in tiles. Memory: with
-    ``overwrite=True`` none beside `gram` itself, else one more items x items array.
+    ``overwrite=True`` 4 KB an item beside `gram` itself, else one more items x items array too.
 
     Args:
         gram: C-contiguous float32 (items, items), symmetric; one triangle is read.
         l2: The regularisation added to the diagonal, in units of `gram`. Positive.
         overwrite: Solve within `gram`, whose content is lost, also if the solve fails.
         out: Array like `gram` to write to, in place of a new one.
-        threads: Of the core's own loops. The solve runs on as many threads as SciPy's BLAS does
-            (OPENBLAS_NUM_THREADS, threadpoolctl).
+        threads: 0 for all that this process may use. While it runs, SciPy's OpenBLAS is held to one
+            thread a call for the whole process. Where SciPy has another BLAS, that one's own
+            threads do the work.
         progress: Called with the share done.
 
     Returns:
@@ -140,9 +141,18 @@ def esler_weights(
     check_out("esler_weights", out, gram.shape, np.float32)
     l2 = positive("esler_weights", "l2", l2)
     if out is not gram:
-        np.copyto(out, gram)
+        _copy(out, gram)
     _core.esler_weights(out, l2, *running_as)
     return out
+
+
+def _copy(target: NDArray[np.float32], source: NDArray[np.float32]) -> None:
+    """Copy some rows at a time, between which Ctrl-C is heard."""
+    if np.may_share_memory(target, source):
+        np.copyto(target, source)
+        return
+    for first in range(0, len(source), 512):
+        target[first : first + 512] = source[first : first + 512]
 
 
 def _name(dtype: object) -> str:

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -30,8 +31,8 @@ struct Csr {
   /// Writes the row's columns, in stored order, over `columns`.
   void copy_row(std::int64_t row, std::vector<std::int32_t>& columns) const;
 
-  /// Writes the row's distinct columns, ascending, over `columns`.
-  void copy_row_sorted(std::int64_t row, std::vector<std::int32_t>& columns) const;
+  /// Writes the row's columns, ascending, from `columns` on.
+  void copy_row_ascending(std::int64_t row, std::int32_t* columns) const;
 };
 
 /// Throws std::invalid_argument, in the name of `who` and of the argument `what`, unless every

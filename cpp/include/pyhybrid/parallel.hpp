@@ -35,9 +35,11 @@ class Stopped : public std::exception {
 /// on and its cgroup's CPU quota, rounded up. Throws std::invalid_argument if negative.
 int resolve_threads(int requested);
 
-/// What the threads of one kernel call share: the progress made, and whether to stop.
+/// What the threads of one kernel call share, through all its phases: the progress made, and whether
+/// to stop.
 class Control {
  public:
+  /// `total_work` is the sum of what will be passed to advance(), in any unit.
   Control(Monitor* monitor, double total_work) : monitor_(monitor), total_(total_work) {}
 
   /// Counts work as done; throws Stopped if the call is to end. The calling thread asks the
@@ -45,7 +47,7 @@ class Control {
   void advance(double work, bool calling_thread);
 
   /// Tells the monitor of the progress and asks it whether to go on, which stopping() then says;
-  /// does not throw. On the calling thread only.
+  /// throws only what the monitor throws. On the calling thread only.
   void poll();
 
   /// Whether the monitor has said to stop.
@@ -72,13 +74,20 @@ class Ticker {
   bool calling_;
 };
 
-/// Runs the blocks 0 .. blocks-1, each once, on up to `threads` threads (as resolve_threads says).
+/// The work of one thread: called with a block and the thread's ticker.
+using Worker = std::function<void(std::int64_t block, Ticker& ticker)>;
+
+/// Runs the blocks 0 .. blocks-1, each once, on up to `threads` threads (as resolve_threads says; on
+/// fewer where the system grants no more).
 ///
 /// `make_worker` is called once on each thread; the worker that it returns owns that thread's
-/// scratch memory and is called with a block and the thread's ticker. Blocks are handed out in
-/// ascending order. If blocks throw, the exception of the lowest one leaves this function, whatever
-/// the number of threads.
-using Worker = std::function<void(std::int64_t block, Ticker& ticker)>;
+/// scratch memory. Blocks are handed out in ascending order, so that a block may wait for a lower
+/// one, if it goes on calling its ticker meanwhile. If blocks throw, the exception of the lowest one
+/// leaves this function, whatever the number of threads. Throws Stopped if the monitor says so.
+void for_each_block(std::int64_t blocks, int threads, Control& control,
+                    const std::function<Worker()>& make_worker);
+
+/// The same for a kernel of one phase, which makes up `total_work`.
 void for_each_block(std::int64_t blocks, double total_work, int threads, Monitor* monitor,
                     const std::function<Worker()>& make_worker);
 

@@ -1,0 +1,139 @@
+#include "columns.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+namespace pyhybrid {
+namespace {
+
+constexpr std::int64_t kRowsPerTick = 1024;
+
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+/// The row in which the entry stands, or the row after the last.
+std::int64_t row_of(const Csr& x, std::int64_t place) {
+  return std::visit(
+      [&](auto indptr) {
+        const auto after = std::upper_bound(indptr.begin(), indptr.end(), place);
+        return std::min<std::int64_t>(x.rows, after - indptr.begin() - 1);
+      },
+      x.indptr);
+}
+
+}  // namespace
+
+template <class Column>
+ColumnOrder<Column>::ColumnOrder(const Csr& x, int threads, Control& control)
+    : x_(x),
+      ranges_(resolve_threads(threads)),
+      control_(control),
+      columns_(x.stored()),
+      entries_(x.stored()) {
+  copy_columns();
+  if (!canonical_) make_canonical();
+  order_entries();
+}
+
+template <class Column>
+template <class Visit>
+void ColumnOrder<Column>::for_rows(Visit visit) {
+  for_each_block(ranges_, static_cast<int>(ranges_), control_, [&]() -> Worker {
+    return [&](std::int64_t range, Ticker& ticker) {
+      const std::int64_t stored = x_.stored();
+      const std::int64_t first = range == 0 ? 0 : row_of(x_, stored * range / ranges_);
+      const std::int64_t last =
+          range + 1 == ranges_ ? x_.rows : row_of(x_, stored * (range + 1) / ranges_);
+      for (std::int64_t row = first; row < last; ++row) {
+        const auto [begin, end] = x_.extent(row);
+        visit(range, row, begin, row_ends_.empty() ? end : row_ends_[size(row)]);
+        if (row % kRowsPerTick == 0) ticker.advance(0.0);
+      }
+    };
+  });
+}
+
+template <class Column>
+void ColumnOrder<Column>::copy_columns() {
+  std::atomic<bool> canonical{true};
+  std::atomic<bool> all_ones{true};
+  std::visit(
+      [&](auto indices) {
+        for_rows([&](std::int64_t, std::int64_t, std::int64_t first, std::int64_t end) {
+          bool ascending = true;
+          bool ones = true;
+          for (std::int64_t place = first; place < end; ++place) {
+            const auto column = indices[size(place)];
+            ascending &= place == first || indices[size(place - 1)] < column;
+            ones &= x_.values[size(place)] == 1.0F;
+            columns_[place] = static_cast<Column>(column);
+          }
+          if (!ascending) canonical = false;
+          if (!ones) all_ones = false;
+        });
+      },
+      x_.indices);
+  canonical_ = canonical;
+  all_ones_ = all_ones;
+}
+
+/// Sorts each row by column, and sums the values of a column that it names twice.
+template <class Column>
+void ColumnOrder<Column>::make_canonical() {
+  own_values_.reserve(x_.stored());
+  std::vector<std::int64_t> row_ends(size(x_.rows));
+  std::vector<std::vector<std::pair<Column, float>>> scratch(size(ranges_));
+  std::atomic<bool> all_ones{true};
+  for_rows([&](std::int64_t range, std::int64_t row, std::int64_t first, std::int64_t end) {
+    auto& entries = scratch[size(range)];
+    entries.clear();
+    for (std::int64_t place = first; place < end; ++place) {
+      entries.emplace_back(columns_[place], x_.values[size(place)]);
+    }
+    std::stable_sort(entries.begin(), entries.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::int64_t place = first;
+    for (auto entry = entries.begin(); entry != entries.end(); ++place) {
+      const Column column = entry->first;
+      double sum = 0.0;
+      for (; entry != entries.end() && entry->first == column; ++entry) sum += entry->second;
+      columns_[place] = column;
+      own_values_[place] = static_cast<float>(sum);
+      if (own_values_[place] != 1.0F) all_ones = false;
+    }
+    row_ends[size(row)] = place;
+  });
+  row_ends_ = std::move(row_ends);
+  all_ones_ = all_ones;
+}
+
+/// Counts each range's entries by column, so that ranges know where theirs begin in every column,
+/// and can be written in parallel.
+template <class Column>
+void ColumnOrder<Column>::order_entries() {
+  const std::int64_t cols = x_.cols;
+  std::vector<std::vector<std::int64_t>> next(size(ranges_));
+  for (auto& counts : next) counts.resize(size(cols), 0);
+  for_rows([&](std::int64_t range, std::int64_t, std::int64_t first, std::int64_t end) {
+    std::int64_t* counts = next[size(range)].data();
+    for (std::int64_t place = first; place < end; ++place) ++counts[columns_[place]];
+  });
+  starts_.resize(size(cols) + 1);
+  std::int64_t start = 0;
+  for (std::int64_t col = 0; col < cols; ++col) {
+    starts_[size(col)] = start;
+    for (auto& counts : next) start += std::exchange(counts[size(col)], start);
+  }
+  starts_[size(cols)] = start;
+  for_rows([&](std::int64_t range, std::int64_t, std::int64_t first, std::int64_t end) {
+    std::int64_t* slots = next[size(range)].data();
+    for (std::int64_t place = first; place < end; ++place) {
+      entries_[slots[columns_[place]]++] = Entry(place, end - place);
+    }
+  });
+}
+
+template class ColumnOrder<std::uint16_t>;
+template class ColumnOrder<std::int32_t>;
+
+}  // namespace pyhybrid

@@ -1,0 +1,53 @@
+// The innermost loops, compiled once for each instruction set and chosen at run time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace pyhybrid::simd {
+
+/// Items are scored a tile at a time: a tile's scores fit registers, its candidates one word.
+constexpr std::int64_t kTile = 64;
+
+/// Users whose scores of one tile are computed together.
+constexpr std::int64_t kUsers = 6;
+
+/// One instruction set's loops. At one level a result depends on the arguments alone; between levels
+/// sums differ in the last bits, as some fuse a multiplication with its addition.
+struct Loops {
+  const char* name;
+
+  /// sums[c] = sum over k of weights[k] * rows[places[k] * stride + c], c < kTile, in the order of k.
+  void (*add_rows)(float* sums, const float* rows, std::int64_t stride, const std::int32_t* places,
+                   const float* weights, std::int64_t count);
+
+  /// scores[u * kTile + c] = sum over k of users[u][k] * items[k * kTile + c], u < kUsers, c < kTile.
+  void (*multiply)(float* scores, const float* const* users, const float* items, std::int64_t dim);
+
+  /// Bit c is set unless scores[c] <= threshold, c < kTile: also where one is not a number.
+  std::uint64_t (*above)(const float* scores, float threshold);
+
+  /// Appends the scores whose bit is set, and `first` + bit as their items; may overwrite kTile
+  /// places from `kept` and `items` on. Returns how many were appended.
+  std::int64_t (*append)(float* kept, std::int32_t* items, const float* scores, std::uint64_t bits,
+                         std::int32_t first);
+
+  /// Drops candidates that are not among the n best of count > n, whose items ascend; ties go to the
+  /// earlier one. A few more than n may be left, in their order. Returns how many, and sets
+  /// `threshold`: n or more of them are at least that good. None may be not a number.
+  std::int64_t (*keep_best)(float* scores, std::int32_t* items, std::int64_t count, std::int64_t n,
+                            float* threshold);
+
+  /// places[k] = how many candidates are better than the k-th; ties go to the earlier one.
+  void (*rank)(std::int32_t* places, const float* scores, std::int64_t count);
+};
+
+/// The best level that this processor has, or a lower one named by PYHYBRID_SIMD: baseline, avx2 or
+/// avx512. Read once. Throws std::invalid_argument if that names no level.
+const Loops& loops();
+
+extern const Loops kBaseline;
+extern const Loops kAvx2;
+extern const Loops kAvx512;
+
+}  // namespace pyhybrid::simd

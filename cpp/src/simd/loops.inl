@@ -1,0 +1,227 @@
+// The loops of one instruction set. The file that includes it says which, and is compiled for it.
+//
+// Whatever this file instantiates is compiled for that instruction set, and the linker may pick its
+// copy for the whole library: hence no function of the standard library, and everything of its own
+// in an unnamed namespace.
+#include <cstdint>
+
+#if defined(__AVX2__) || defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "simd/loops.hpp"
+
+namespace pyhybrid::simd {
+namespace {
+
+typedef float Vec __attribute__((vector_size(PYHYBRID_VECTOR_BYTES)));
+typedef float LooseVec __attribute__((vector_size(PYHYBRID_VECTOR_BYTES), aligned(4), may_alias));
+
+constexpr int kLanes = PYHYBRID_VECTOR_BYTES / 4;
+
+// Vectors of sums that stay in registers: of 32 registers with AVX-512, else of 16.
+constexpr int kSums = kLanes == 16 ? 4 : 8;
+constexpr int kProductVecs = kLanes == 16 ? 4 : 2;
+
+Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
+void store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
+
+void add_rows(float* sums, const float* rows, std::int64_t stride, const std::int32_t* places,
+              const float* weights, std::int64_t count) {
+  for (int left = 0; left < kTile; left += kSums * kLanes) {
+    Vec sum[kSums] = {};
+    for (std::int64_t k = 0; k < count; ++k) {
+      const float* row = rows + places[k] * stride + left;
+      const float weight = weights[k];
+      for (int v = 0; v < kSums; ++v) sum[v] += weight * load(row + v * kLanes);
+    }
+    for (int v = 0; v < kSums; ++v) store(sums + left + v * kLanes, sum[v]);
+  }
+}
+
+void multiply(float* scores, const float* const* users, const float* items, std::int64_t dim) {
+  constexpr int kWidth = kProductVecs * kLanes;
+  for (int left = 0; left < kTile; left += kWidth) {
+    Vec sum[kUsers][kProductVecs] = {};
+    for (std::int64_t k = 0; k < dim; ++k) {
+      Vec item[kProductVecs];
+      for (int v = 0; v < kProductVecs; ++v) item[v] = load(items + k * kTile + left + v * kLanes);
+      for (int u = 0; u < kUsers; ++u) {
+        const float user = users[u][k];
+        for (int v = 0; v < kProductVecs; ++v) sum[u][v] += user * item[v];
+      }
+    }
+    for (int u = 0; u < kUsers; ++u) {
+      for (int v = 0; v < kProductVecs; ++v) {
+        store(scores + u * kTile + left + v * kLanes, sum[u][v]);
+      }
+    }
+  }
+}
+
+std::uint64_t above(const float* scores, float threshold) {
+  std::uint64_t bits = 0;
+#if PYHYBRID_VECTOR_BYTES == 64
+  const __m512 limit = _mm512_set1_ps(threshold);
+  for (int c = 0; c < kTile; c += 16) {
+    const __mmask16 mask = _mm512_cmp_ps_mask(_mm512_loadu_ps(scores + c), limit, _CMP_NLE_UQ);
+    bits |= static_cast<std::uint64_t>(mask) << c;
+  }
+#elif PYHYBRID_VECTOR_BYTES == 32
+  const __m256 limit = _mm256_set1_ps(threshold);
+  for (int c = 0; c < kTile; c += 8) {
+    const __m256 mask = _mm256_cmp_ps(_mm256_loadu_ps(scores + c), limit, _CMP_NLE_UQ);
+    bits |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm256_movemask_ps(mask))) << c;
+  }
+#elif defined(__SSE2__)
+  const __m128 limit = _mm_set1_ps(threshold);
+  for (int c = 0; c < kTile; c += 4) {
+    const __m128 mask = _mm_cmpnle_ps(_mm_loadu_ps(scores + c), limit);
+    bits |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_ps(mask))) << c;
+  }
+#else
+  for (int c = 0; c < kTile; ++c) {
+    bits |= static_cast<std::uint64_t>(!(scores[c] <= threshold)) << c;
+  }
+#endif
+  return bits;
+}
+
+std::int64_t append(float* kept, std::int32_t* items, const float* scores, std::uint64_t bits,
+                    std::int32_t first) {
+  std::int64_t count = 0;
+#if PYHYBRID_VECTOR_BYTES == 64
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (int c = 0; c < kTile; c += 16) {
+    const auto mask = static_cast<__mmask16>(bits >> c);
+    if (mask == 0) continue;
+    const __m512i item = _mm512_add_epi32(lanes, _mm512_set1_epi32(first + c));
+    // Compressed in a register and stored whole: a compressing store is slow on some processors.
+    _mm512_storeu_ps(kept + count, _mm512_maskz_compress_ps(mask, _mm512_loadu_ps(scores + c)));
+    _mm512_storeu_si512(items + count, _mm512_maskz_compress_epi32(mask, item));
+    count += __builtin_popcount(mask);
+  }
+#else
+  for (; bits != 0; bits &= bits - 1, ++count) {
+    const int c = __builtin_ctzll(bits);
+    kept[count] = scores[c];
+    items[count] = first + c;
+  }
+#endif
+  return count;
+}
+
+/// An integer that orders as the score does; -0 and 0 are the same score.
+std::int32_t key_of(float score) {
+  const float sum = score + 0.0F;
+  std::int32_t key;
+  __builtin_memcpy(&key, &sum, sizeof key);
+  return key ^ static_cast<std::int32_t>(static_cast<std::uint32_t>(key >> 31) >> 1);
+}
+
+float score_of(std::int32_t key) {
+  key ^= static_cast<std::int32_t>(static_cast<std::uint32_t>(key >> 31) >> 1);
+  float score;
+  __builtin_memcpy(&score, &key, sizeof score);
+  return score;
+}
+
+/// How many scores are at least `limit`.
+std::int64_t count_from(const float* scores, std::int64_t count, float limit) {
+  std::int32_t found = 0;
+  for (std::int64_t k = 0; k < count; ++k) found += scores[k] >= limit ? 1 : 0;
+  return found;
+}
+
+/// A score that n candidates reach and at most `most` do; or, where more than that tie, the n-th best.
+/// Halves the interval of keys that it lies in.
+float find_threshold(const float* scores, std::int64_t count, std::int64_t n, std::int64_t most) {
+  std::int32_t lowest = key_of(scores[0]);
+  std::int32_t highest = lowest;
+  for (std::int64_t k = 1; k < count; ++k) {
+    const std::int32_t key = key_of(scores[k]);
+    lowest = key < lowest ? key : lowest;
+    highest = key > highest ? key : highest;
+  }
+  std::int64_t low = lowest;  // reached by `reached` candidates, n or more
+  std::int64_t high = highest;  // above it there are fewer than n
+  for (std::int64_t reached = count; low < high && reached > most;) {
+    const std::int64_t middle = low + (high - low + 1) / 2;
+    const std::int64_t found =
+        count_from(scores, count, score_of(static_cast<std::int32_t>(middle)));
+    if (found >= n) {
+      low = middle;
+      reached = found;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return score_of(static_cast<std::int32_t>(low));
+}
+
+/// Keeps, in their order, the candidates that reach the threshold.
+std::int64_t keep_from(float* scores, std::int32_t* items, std::int64_t count, float threshold) {
+  std::int64_t kept = 0;
+#if PYHYBRID_VECTOR_BYTES == 64
+  const __m512 limit = _mm512_set1_ps(threshold);
+  for (std::int64_t k = 0; k < count; k += 16) {
+    const auto inside = static_cast<__mmask16>(count - k < 16 ? (1 << (count - k)) - 1 : 0xFFFF);
+    const __m512 score = _mm512_maskz_loadu_ps(inside, scores + k);
+    const __m512i item = _mm512_maskz_loadu_epi32(inside, items + k);
+    const __mmask16 mask = _mm512_mask_cmp_ps_mask(inside, score, limit, _CMP_GE_OQ);
+    const int found = __builtin_popcount(mask);
+    const auto filled = static_cast<__mmask16>((1 << found) - 1);
+    _mm512_mask_storeu_ps(scores + kept, filled, _mm512_maskz_compress_ps(mask, score));
+    _mm512_mask_storeu_epi32(items + kept, filled, _mm512_maskz_compress_epi32(mask, item));
+    kept += found;
+  }
+#else
+  for (std::int64_t k = 0; k < count; ++k) {
+    scores[kept] = scores[k];
+    items[kept] = items[k];
+    kept += scores[k] >= threshold ? 1 : 0;
+  }
+#endif
+  return kept;
+}
+
+/// Drops the last `surplus` candidates whose score is the threshold.
+std::int64_t drop_ties(float* scores, std::int32_t* items, std::int64_t count, float threshold,
+                       std::int64_t surplus) {
+  std::int64_t ties = count_from(scores, count, threshold);
+  for (std::int64_t k = 0; k < count; ++k) ties -= scores[k] > threshold ? 1 : 0;
+  std::int64_t stay = ties - surplus;
+  std::int64_t kept = 0;
+  for (std::int64_t k = 0; k < count; ++k) {
+    const bool tie = scores[k] == threshold;
+    scores[kept] = scores[k];
+    items[kept] = items[k];
+    kept += !tie || stay > 0 ? 1 : 0;
+    stay -= tie ? 1 : 0;
+  }
+  return kept;
+}
+
+std::int64_t keep_best(float* scores, std::int32_t* items, std::int64_t count, std::int64_t n,
+                       float* threshold) {
+  const std::int64_t most = n + n / 8;
+  *threshold = find_threshold(scores, count, n, most);
+  const std::int64_t kept = keep_from(scores, items, count, *threshold);
+  return kept <= most ? kept : drop_ties(scores, items, kept, *threshold, kept - n);
+}
+
+void rank(std::int32_t* places, const float* scores, std::int64_t count) {
+  for (std::int64_t k = 0; k < count; ++k) {
+    const float score = scores[k];
+    std::int32_t better = 0;
+    for (std::int64_t j = 0; j < k; ++j) better += scores[j] >= score ? 1 : 0;
+    for (std::int64_t j = k; j < count; ++j) better += scores[j] > score ? 1 : 0;
+    places[k] = better;
+  }
+}
+
+}  // namespace
+
+const Loops PYHYBRID_LEVEL{PYHYBRID_LEVEL_NAME, add_rows, multiply, above, append, keep_best, rank};
+
+}  // namespace pyhybrid::simd

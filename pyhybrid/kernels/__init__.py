@@ -17,6 +17,7 @@ What all of them share:
 
 from __future__ import annotations
 
+from pyhybrid.kernels.core import simd_level
 from pyhybrid.kernels.metrics import largest_cutoff, ranking_metrics, score_metrics
 from pyhybrid.kernels.ranking import top_n, top_n_factors, top_n_scores
 from pyhybrid.kernels.solve import esler_weights, gram
@@ -27,6 +28,7 @@ __all__ = [
     "largest_cutoff",
     "ranking_metrics",
     "score_metrics",
+    "simd_level",
     "top_n",
     "top_n_factors",
     "top_n_scores",

@@ -26,9 +26,24 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[float], object]
     TopN: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
-__all__ = ["_core", "core_csr"]
+__all__ = ["_core", "core_csr", "simd_level"]
 
 
 def core_csr(who: str, what: str, x: Any, *, values: bool = True) -> _core.Csr:
     """Hand a SciPy CSR to the core, without a copy; see `pyhybrid.checks.sparse_arrays`."""
     return _core.Csr(*sparse_arrays(who, what, x, values=values))
+
+
+def simd_level() -> str:
+    """Return the instruction set that the innermost loops use: baseline, avx2 or avx512.
+
+    The best that this processor has, unless PYHYBRID_SIMD in the environment named a lower one when
+    a kernel first ran.
+
+    Raises:
+        ValueError: If PYHYBRID_SIMD names none of the three.
+
+    >>> simd_level() in ("baseline", "avx2", "avx512")
+    True
+    """
+    return _core.simd_level()

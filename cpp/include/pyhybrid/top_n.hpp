@@ -5,8 +5,9 @@
 // exclusion goes by item and never by score. Throws std::invalid_argument for n < 1, shapes that
 // disagree, what check() refuses, an item of `among` outside the catalogue, or a candidate's score
 // that is not a number; Stopped if the monitor says so.
-// Accumulator: float, over a row's items (or factors) in ascending order: the same bits for any
-// number of threads.
+// Accumulator: float, over a row's items (or factors) in ascending order, a product fused with its
+// sum where the processor can: the same bits for any number of threads, and at one level of
+// simd_level() on any processor.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +44,8 @@ struct RankingOut {
 };
 
 /// scores = histories x weights, for sparse histories (rows, items) with values and dense row-major
-/// weights (items, items). Work: stored entries x items multiply-adds. A thread's scratch: 64 rows
-/// x 2,048 scores and the candidates.
+/// weights (items, items). Work: stored entries x items multiply-adds. Scratch: up to 128 MB for the
+/// candidates of the rows that are ranked together, their entries, and 256 columns of the weights.
 void top_n(const Csr& histories, std::span<const float> weights, const Restriction& restriction,
            const RankingOut& out, int threads = 0, Monitor* monitor = nullptr);
 

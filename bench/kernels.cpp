@@ -3,8 +3,8 @@
 //   cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DPYHYBRID_BENCH=ON
 //   cmake --build build/bench && build/bench/bench/kernels gram 136677 20108 73 2 5
 //
-// Arguments: gram, top_n, factors, scores, rankings or weights; users, items, items a user, threads,
-// repetitions. Prints the seconds of each repetition.
+// Arguments: gram, top_n, factors, scores, rankings or weights; users, items, items a user,
+// threads, repetitions. Prints the seconds of each repetition.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -121,19 +121,16 @@ void run(const std::string& kernel, const Behaviour& behaviour, int threads, int
   } else if (kernel == "factors") {
     const auto users = normal(histories.rows * kDim);
     const auto vectors = normal(n * kDim);
-    time(repetitions, [&] {
-      top_n_factors(users, vectors, histories.rows, n, kDim, unseen, out, threads);
-    });
+    time(repetitions,
+         [&] { top_n_factors(users, vectors, histories.rows, n, kDim, unseen, out, threads); });
   } else if (kernel == "scores") {
     const auto dense = normal(histories.rows * n);
-    time(repetitions,
-         [&] { score_metrics(dense, histories, nullptr, metrics, rated, threads); });
+    time(repetitions, [&] { score_metrics(dense, histories, nullptr, metrics, rated, threads); });
   } else if (kernel == "rankings") {
     const auto dense = normal(histories.rows * n);
     top_n_scores(dense, histories.rows, n, {}, out, threads);
-    time(repetitions, [&] {
-      ranking_metrics(items, histories.rows, kTop, histories, metrics, rated, threads);
-    });
+    time(repetitions,
+         [&] { ranking_metrics(items, histories.rows, kTop, histories, metrics, rated, threads); });
   } else {
     throw std::invalid_argument("no such kernel: " + kernel);
   }

@@ -55,8 +55,7 @@ void bind_arrays(py::module_& m) {
       [](const HeldCsr& matrix, const std::string& who, const std::string& what) {
         check(matrix.view, who, what);
       },
-      py::arg("matrix"), py::arg("who"), py::arg("what"),
-      py::call_guard<py::gil_scoped_release>());
+      py::arg("matrix"), py::arg("who"), py::arg("what"), py::call_guard<py::gil_scoped_release>());
   m.def("simd_level", &simd_level);
   m.def("resolve_threads", &resolve_threads, py::arg("threads"));
 }

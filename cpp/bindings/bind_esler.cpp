@@ -35,7 +35,8 @@ void fetch(Function& function, const py::module_& module, const char* name,
   function = reinterpret_cast<Function>(PyCapsule_GetPointer(capsule.ptr(), capsule.name()));
 }
 
-/// The function `name` in the library that holds `inside`, or in one that it was linked against.
+/// The function `name` in the library that holds `inside`, or in one that it was linked against;
+/// null if there is none.
 template <class Function>
 Function find_beside(const void* inside, const char* name) {
   Dl_info library;
@@ -74,6 +75,8 @@ Blas scipy_blas() {
         "void (" + c + c + i + i + i + s + s + i + s + i + s + s + "int *)");
   fetch(blas.ssyrk, blas_module, "ssyrk", "void (" + c + c + i + i + s + s + i + s + s + "int *)");
   fetch(blas.strsm, blas_module, "strsm",
+        "void (" + c + c + c + c + i + i + s + s + i + s + "int *)");
+  fetch(blas.strmm, blas_module, "strmm",
         "void (" + c + c + c + c + i + i + s + s + i + s + "int *)");
   fetch(blas.spotrf, lapack_module, "spotrf", "void (" + c + i + s + i + "int *)");
   fetch(blas.strtri, lapack_module, "strtri", "void (" + c + c + i + s + i + "int *)");

@@ -51,8 +51,8 @@ class ColumnOrder {
   bool all_ones() const { return all_ones_; }
 
  private:
-  /// Calls visit(range, row, first, end, ticker) for all rows, with the places of their entries: the
-  /// ranges of rows, of about as many entries each, in parallel, a range's rows in order.
+  /// Calls visit(range, row, first, end, ticker) for all rows, with the places of their entries:
+  /// the ranges of rows, of about as many entries each, in parallel, a range's rows in order.
   template <class Visit>
   void for_rows(Visit visit);
 
@@ -63,11 +63,11 @@ class ColumnOrder {
   const Csr& x_;
   std::int64_t ranges_;  // one a thread
   Control& control_;
-  Scratch<Column> columns_;              // (stored)
-  std::vector<std::int64_t> row_ends_;   // (rows), or empty: rows end where the next one starts
-  Scratch<float> own_values_;            // (stored), or empty: the matrix's own serve
-  std::vector<std::int64_t> starts_;     // (cols + 1)
-  Scratch<Entry> entries_;               // (stored)
+  Scratch<Column> columns_;             // (stored)
+  std::vector<std::int64_t> row_ends_;  // (rows), or empty: rows end where the next one starts
+  Scratch<float> own_values_;           // (stored), or empty: the matrix's own serve
+  std::vector<std::int64_t> starts_;    // (cols + 1)
+  Scratch<Entry> entries_;              // (stored)
   bool canonical_ = true;
   bool all_ones_ = true;
 };

@@ -55,7 +55,8 @@ void check_indptr(std::span<const Index> indptr, std::int64_t stored, const std:
 template <class Index>
 void check_columns(std::span<const Index> indices, std::int64_t cols, const std::string& who,
                    const std::string& what) {
-  const auto bad = find_bad(indices, [cols](Index column) { return (column < 0) | (column >= cols); });
+  const auto bad =
+      find_bad(indices, [cols](Index column) { return (column < 0) | (column >= cols); });
   if (bad != indices.end()) {
     throw bad_value(who, concat(what, ".indices[", bad - indices.begin(), "]"), *bad,
                     concat("0 to ", cols - 1, " (", what, " has ", cols, " columns)"));
@@ -84,11 +85,9 @@ void Csr::copy_row(std::int64_t row, std::vector<std::int32_t>& columns) const {
 
 void Csr::copy_row_ascending(std::int64_t row, std::int32_t* columns) const {
   const auto [first, last] = extent(row);
-  std::visit(
-      [&, begin = first, end = last](auto span) {
-        std::copy(span.begin() + begin, span.begin() + end, columns);
-      },
-      indices);
+  std::visit([&, begin = first, end = last](
+                 auto span) { std::copy(span.begin() + begin, span.begin() + end, columns); },
+             indices);
   std::int32_t* end = columns + (last - first);
   if (!std::is_sorted(columns, end)) std::sort(columns, end);
 }

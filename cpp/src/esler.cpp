@@ -1,45 +1,41 @@
 #include "pyhybrid/esler.hpp"
 
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <chrono>
 #include <cmath>
 #include <mutex>
 #include <optional>
-#include <thread>
-#include <utility>
 #include <vector>
 
 #include "mirror.hpp"
 #include "pyhybrid/error.hpp"
-#include "scratch.hpp"
 
 namespace pyhybrid {
 namespace {
 
-// With threads of our own over one-threaded BLAS: large enough for BLAS at full speed, small enough
-// that all threads have work. With BLAS' own threads: large enough to share out.
-constexpr std::int64_t kTile = 512;
-constexpr std::int64_t kSharedTile = 2048;
+// No BLAS call is longer than a product of two such tiles with half of one, a moment on any
+// machine; larger is faster on several threads, and evenly large is faster than not
+// (bench/README.md).
+constexpr std::int64_t kMostTile = 4096;
+constexpr std::int64_t kStretch = kMostTile / 2;
 constexpr std::int64_t kMaxItems = 1 << 30;
 
-/// Holds a BLAS library to one thread a call while any of these lives, whichever thread made it.
-class OneBlasThread {
+/// Holds a BLAS library to a number of threads while any of these lives, whoever made it first.
+class BlasThreads {
  public:
-  explicit OneBlasThread(const Blas& blas) : blas_(blas) {
+  /// `threads` = 0 stands for no more than the library uses now, nor than resolve_threads says.
+  BlasThreads(const Blas& blas, int threads) : blas_(blas) {
+    const int wanted = resolve_threads(threads);
     const std::lock_guard lock(mutex_);
-    if (users_++ == 0) {
-      before_ = blas_.get_threads();
-      blas_.set_threads(1);
-    }
+    if (users_++ > 0) return;
+    before_ = blas_.get_threads();
+    blas_.set_threads(threads == 0 ? std::min(wanted, before_) : wanted);
   }
-  ~OneBlasThread() {
+  ~BlasThreads() {
     const std::lock_guard lock(mutex_);
     if (--users_ == 0) blas_.set_threads(before_);
   }
-  OneBlasThread(const OneBlasThread&) = delete;
-  OneBlasThread& operator=(const OneBlasThread&) = delete;
+  BlasThreads(const BlasThreads&) = delete;
+  BlasThreads& operator=(const BlasThreads&) = delete;
 
  private:
   const Blas& blas_;
@@ -49,240 +45,153 @@ class OneBlasThread {
   inline static int before_ = 1;
 };
 
-/// Which steps of a task list are done. Tasks are handed out in order and wait for earlier ones.
-class Progress {
- public:
-  explicit Progress(std::int64_t steps) : done_(static_cast<std::size_t>(steps)) {}
-
-  void finish(std::int64_t step) { done_[static_cast<std::size_t>(step)] = true; }
-
-  /// Returns when the step is done; throws Stopped if the call is to end or another thread failed.
-  void wait(std::int64_t step, Ticker& ticker) const {
-    for (int turn = 0; !done_[static_cast<std::size_t>(step)]; ++turn) {
-      ticker.advance(0.0);
-      if (failed_) throw Stopped();
-      if (turn < 100) {
-        std::this_thread::yield();
-      } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
-      }
-    }
-  }
-
-  void fail() { failed_ = true; }
-
- private:
-  std::vector<std::atomic<bool>> done_;
-  std::atomic<bool> failed_{false};
-};
-
 /// The inverse of a symmetric positive definite matrix, in place and in tiles.
 ///
 /// Column-major, lower triangle: element (r, c) with r >= c stands at r + c * n. Read row-major,
-/// that is the upper triangle. A tile is named by its row and column of tiles. Each task computes
-/// one tile by long products over everything left of it or below it: BLAS is at its best there, and
-/// every tile is written once.
+/// that is the upper triangle.
 class TiledInverse {
  public:
-  TiledInverse(float* matrix, std::int64_t n, std::int64_t tile, const Blas& blas, int threads,
-               Control& control)
+  TiledInverse(float* matrix, std::int64_t n, const Blas& blas, Control& control)
       : a_(matrix),
         n_(n),
         ld_(static_cast<int>(n)),
-        tile_(tile),
-        tiles_((n + tile - 1) / tile),
+        tile_(even_tile(n)),
         blas_(blas),
-        threads_(threads),
-        control_(control) {}
+        ticker_(control, true) {}
 
   static double work(std::int64_t n) {
     const auto items = static_cast<double>(n);
     return items * items * items;
   }
 
-  /// A -> L with A = L L^T, by columns of tiles from the left:
-  /// L_ij = (A_ij - sum_{k<j} L_ik L_jk^T) L_jj^-T.
+  /// A -> L with A = L L^T.
   void cholesky() {
-    std::vector<std::pair<std::int64_t, std::int64_t>> tasks;
-    for (std::int64_t j = 0; j < tiles_; ++j) {
-      for (std::int64_t i = j; i < tiles_; ++i) tasks.emplace_back(i, j);
+    for (std::int64_t k = 0; k < n_; k += tile_) {
+      factor(k);
+      for (std::int64_t i = k + tile_; i < n_; i += tile_) {
+        triangular(blas_.strsm, 'R', 'T', 1.0F, k, k, i, k);
+      }
+      for (std::int64_t j = k + tile_; j < n_; j += tile_) {
+        symmetric('N', -1.0F, j, k, j);
+        for (std::int64_t i = j + tile_; i < n_; i += tile_)
+          product('N', 'T', -1.0F, i, k, j, k, i, j);
+      }
     }
-    Progress progress(tiles_ * tiles_);
-    run(static_cast<std::int64_t>(tasks.size()), progress, [&](std::int64_t task, Ticker& ticker) {
-      const auto [i, j] = tasks[static_cast<std::size_t>(task)];
-      for (std::int64_t k = 0; k < j; ++k) {
-        progress.wait(i * tiles_ + k, ticker);
-        progress.wait(j * tiles_ + k, ticker);
-      }
-      if (i == j) {
-        symmetric(-1.0F, at(j, 0), j * tile_, at(j, j), extent(j));
-        factor(j);
-      } else {
-        product('N', 'T', -1.0F, at(i, 0), ld_, at(j, 0), ld_, 1.0F, at(i, j), extent(i), extent(j),
-                j * tile_);
-        progress.wait(j * tiles_ + j, ticker);
-        divide(at(i, j), ld_, extent(i), 'T', j);
-      }
-      progress.finish(i * tiles_ + j);
-      const double rows = static_cast<double>(extent(i)) * (i == j ? 0.5 : 1.0);
-      ticker.advance(rows * extent(j) * (2.0 * static_cast<double>(j * tile_) + extent(j)));
-    });
   }
 
-  /// L -> P = A^-1, by columns of tiles from the right. With t the tiles after column i, and
-  /// S = L_ti L_ii^-1 (kept aside, as it is read until its place is full):
-  /// P_ti = -P_tt S,  P_ii = L_ii^-T L_ii^-1 - S^T P_ti.
-  /// Tiles on the diagonal are filled on both sides.
-  void invert() {
-    struct Task {
-      std::int64_t row, col;
-      bool aside;  // whether it sets L's tile aside, or computes P's
-    };
-    std::vector<Task> tasks;
-    for (std::int64_t i = tiles_ - 1; i >= 0; --i) {
-      for (std::int64_t k = i + 1; k < tiles_; ++k) tasks.push_back({k, i, true});
-      for (std::int64_t k = tiles_ - 1; k >= i; --k) tasks.push_back({k, i, false});
-    }
-    // Two columns at most are under way at once.
-    for (auto& column : aside_) column.reserve(n_ * tile_);
-    Progress progress(2 * tiles_ * tiles_);
-    run(static_cast<std::int64_t>(tasks.size()), progress, [&](std::int64_t task, Ticker& ticker) {
-      const auto [k, i, aside] = tasks[static_cast<std::size_t>(task)];
-      if (aside) {
-        set_aside(k, i, progress, ticker);
-      } else {
-        for (std::int64_t l = i + 1; l < tiles_; ++l) progress.wait(aside_step(l, i), ticker);
-        if (k == i) {
-          for (std::int64_t l = i + 1; l < tiles_; ++l) progress.wait(step(l, i), ticker);
-          invert_diagonal(i);
-        } else {
-          for (std::int64_t l = i + 1; l < tiles_; ++l) {
-            progress.wait(l <= k ? step(k, l) : step(l, k), ticker);
-          }
-          multiply(k, i);
-        }
-        const double rows = static_cast<double>(extent(k)) * (k == i ? 0.5 : 1.0);
-        ticker.advance(2.0 * rows * extent(i) * static_cast<double>(n_ - i * tile_));
+  /// L -> W = L^-1, from the last column of tiles to the first: below the diagonal tile,
+  /// W_j = -W_trailing L_j L_jj^-1, and within a column from the bottom up, so that each product
+  /// reads tiles that are still L's.
+  void invert_triangle() {
+    for (std::int64_t j = last_tile(); j >= 0; j -= tile_) {
+      for (std::int64_t i = last_tile(); i > j; i -= tile_) {
+        triangular(blas_.strmm, 'L', 'N', 1.0F, i, i, i, j);
+        for (std::int64_t k = j + tile_; k < i; k += tile_)
+          product('N', 'N', 1.0F, i, k, k, j, i, j);
       }
-      progress.finish(aside ? aside_step(k, i) : step(k, i));
-    });
+      for (std::int64_t i = j + tile_; i < n_; i += tile_) {
+        triangular(blas_.strsm, 'R', 'N', -1.0F, j, j, i, j);
+      }
+      int size = extent(j);
+      int info = 0;
+      blas_.strtri(text("L"), text("N"), &size, tile(j, j), &ld_, &info);
+      advance(size, size, size, 1.0 / 3.0);
+    }
+  }
+
+  /// W -> P = W^T W, from the first row of tiles to the last: row i needs rows i and below of W.
+  void multiply_triangle() {
+    for (std::int64_t i = 0; i < n_; i += tile_) {
+      for (std::int64_t j = 0; j < i; j += tile_) {
+        triangular(blas_.strmm, 'L', 'T', 1.0F, i, i, i, j);
+        for (std::int64_t k = i + tile_; k < n_; k += tile_)
+          product('T', 'N', 1.0F, k, i, k, j, i, j);
+      }
+      int size = extent(i);
+      int info = 0;
+      blas_.slauum(text("L"), &size, tile(i, i), &ld_, &info);
+      advance(size, size, size, 1.0 / 3.0);
+      for (std::int64_t k = i + tile_; k < n_; k += tile_) symmetric('T', 1.0F, k, i, i);
+    }
   }
 
  private:
+  /// Tiles as few and as even as the largest allows.
+  static std::int64_t even_tile(std::int64_t n) {
+    const std::int64_t tiles = (n + kMostTile - 1) / kMostTile;
+    return (n + tiles - 1) / tiles;
+  }
+
   // Fortran takes its flags by address and does not write to them.
   static char* text(const char* flag) { return const_cast<char*>(flag); }
 
-  float* at(std::int64_t row, std::int64_t col) { return a_ + row * tile_ + col * tile_ * n_; }
-  float* aside(std::int64_t row, std::int64_t col) { return aside_[col % 2].data() + row * tile_; }
-  int extent(std::int64_t t) const {
-    return static_cast<int>(std::min(tile_, n_ - t * tile_));
-  }
-  std::int64_t step(std::int64_t row, std::int64_t col) const { return row * tiles_ + col; }
-  std::int64_t aside_step(std::int64_t row, std::int64_t col) const {
-    return tiles_ * tiles_ + step(row, col);
+  float* tile(std::int64_t row, std::int64_t col) { return a_ + row + col * n_; }
+  int extent(std::int64_t start) const { return static_cast<int>(std::min(tile_, n_ - start)); }
+  std::int64_t last_tile() const { return (n_ - 1) / tile_ * tile_; }
+
+  void advance(int m, int n, int k, double share) {
+    ticker_.advance(share * static_cast<double>(m) * static_cast<double>(n) *
+                    static_cast<double>(k));
   }
 
-  template <class Perform>
-  void run(std::int64_t tasks, Progress& progress, Perform perform) {
-    for_each_block(tasks, threads_, control_, [&]() -> Worker {
-      return [&](std::int64_t task, Ticker& ticker) {
-        try {
-          perform(task, ticker);
-        } catch (...) {
-          progress.fail();
-          throw;
-        }
-      };
-    });
-  }
-
-  /// Copies L's tile (k, i) times L_ii^-1 to the column kept aside, once the column before last, of
-  /// which it takes the place, is no longer read.
-  void set_aside(std::int64_t k, std::int64_t i, const Progress& progress, Ticker& ticker) {
-    if (i + 2 < tiles_) {
-      for (std::int64_t l = i + 2; l < tiles_; ++l) progress.wait(step(l, i + 2), ticker);
-    }
-    for (std::int64_t c = 0; c < extent(i); ++c) {
-      const float* from = at(k, i) + c * n_;
-      std::copy(from, from + extent(k), aside(k, i) + c * n_);
-    }
-    divide(aside(k, i), ld_, extent(k), 'N', i);
-  }
-
-  /// P_ki = -sum_{l>i} P_kl S_l, where P_kl stands as such up to the diagonal, transposed below it.
-  void multiply(std::int64_t k, std::int64_t i) {
-    const std::int64_t left = (k - i - 1) * tile_ + extent(k);
-    product('N', 'N', -1.0F, at(k, i + 1), ld_, aside(i + 1, i), ld_, 0.0F, at(k, i), extent(k),
-            extent(i), left);
-    if (k + 1 == tiles_) return;
-    product('T', 'N', -1.0F, at(k + 1, k), ld_, aside(k + 1, i), ld_, 1.0F, at(k, i), extent(k),
-            extent(i), n_ - (k + 1) * tile_);
-  }
-
-  void invert_diagonal(std::int64_t i) {
-    int size = extent(i);
+  void factor(std::int64_t k) {
+    int size = extent(k);
     int info = 0;
-    float* tile = at(i, i);
-    blas_.strtri(text("L"), text("N"), &size, tile, &ld_, &info);
-    blas_.slauum(text("L"), &size, tile, &ld_, &info);
-    if (i + 1 < tiles_) {
-      product('T', 'N', -1.0F, aside(i + 1, i), ld_, at(i + 1, i), ld_, 1.0F, tile, size, size,
-              n_ - (i + 1) * tile_);
-    }
-    for (std::int64_t c = 1; c < size; ++c) {
-      for (std::int64_t r = 0; r < c; ++r) tile[r + c * n_] = tile[c + r * n_];
-    }
-  }
-
-  void factor(std::int64_t j) {
-    int size = extent(j);
-    int info = 0;
-    float* tile = at(j, j);
-    blas_.spotrf(text("L"), &size, tile, &ld_, &info);
-    for (int k = 0; info == 0 && k < size; ++k) {
+    blas_.spotrf(text("L"), &size, tile(k, k), &ld_, &info);
+    for (int step = 0; info == 0 && step < size; ++step) {
       // A pivot that is not a number passes LAPACK's test for a positive one.
-      if (!std::isfinite(tile[k + k * n_])) info = k + 1;
+      if (!std::isfinite(*tile(k + step, k + step))) info = step + 1;
     }
     if (info != 0) {
-      throw bad_value("esler_weights", concat("the pivot of item ", j * tile_ + info - 1),
-                      "not positive", "gram + l2 I to be positive definite",
-                      "raise l2, or check gram");
+      throw bad_value("esler_weights", concat("the pivot of item ", k + info - 1), "not positive",
+                      "gram + l2 I to be positive definite", "raise l2, or check gram");
+    }
+    advance(size, size, size, 1.0 / 3.0);
+  }
+
+  /// B <- alpha op(T) B ('L') or alpha B op(T) ('R') with T the triangular tile (tr, tc), or its
+  /// inverse, and B the tile (br, bc).
+  template <class Routine>
+  void triangular(Routine routine, char side, char trans, float alpha, std::int64_t tr,
+                  std::int64_t tc, std::int64_t br, std::int64_t bc) {
+    int m = extent(br);
+    int n = extent(bc);
+    routine(&side, text("L"), &trans, text("N"), &m, &n, &alpha, tile(tr, tc), &ld_, tile(br, bc),
+            &ld_);
+    advance(m, n, side == 'L' ? m : n, 1.0);
+  }
+
+  /// C += alpha op(A) op(B) for the tiles A = (ar, ac), B = (br, bc), C = (cr, cc).
+  void product(char transa, char transb, float alpha, std::int64_t ar, std::int64_t ac,
+               std::int64_t br, std::int64_t bc, std::int64_t cr, std::int64_t cc) {
+    int m = extent(cr);
+    int n = extent(cc);
+    const std::int64_t length = extent(transa == 'N' ? ac : ar);
+    float one = 1.0F;
+    for (std::int64_t first = 0; first < length; first += kStretch) {
+      int k = static_cast<int>(std::min(kStretch, length - first));
+      float* a = tile(ar, ac) + first * (transa == 'N' ? n_ : 1);
+      float* b = tile(br, bc) + first * (transb == 'N' ? 1 : n_);
+      blas_.sgemm(&transa, &transb, &m, &n, &k, &alpha, a, &ld_, b, &ld_, &one, tile(cr, cc), &ld_);
+      advance(m, n, k, 2.0);
     }
   }
 
-  /// B <- B op(L_ii)^-1 for B of so many rows.
-  void divide(float* b, int ldb, int rows, char trans, std::int64_t i) {
-    int cols = extent(i);
+  /// C += alpha A A^T ('N') or alpha A^T A ('T') for A = (ar, ac) and C the diagonal tile at c.
+  void symmetric(char trans, float alpha, std::int64_t ar, std::int64_t ac, std::int64_t c) {
+    int n = extent(c);
+    int k = extent(trans == 'N' ? ac : ar);
     float one = 1.0F;
-    blas_.strsm(text("R"), text("L"), &trans, text("N"), &rows, &cols, &one, at(i, i), &ld_, b,
-                &ldb);
-  }
-
-  /// C <- alpha op(A) op(B) + beta C, with C of m x n and op(A) of m x k, at the matrix's stride.
-  void product(char transa, char transb, float alpha, float* a, int lda, float* b, int ldb,
-               float beta, float* c, int m, int n, std::int64_t k) {
-    int inner = static_cast<int>(k);
-    if (inner == 0) return;  // only ever with beta = 1
-    blas_.sgemm(&transa, &transb, &m, &n, &inner, &alpha, a, &lda, b, &ldb, &beta, c, &ld_);
-  }
-
-  /// C += alpha A A^T, the lower triangle, with A of n x k.
-  void symmetric(float alpha, float* a, std::int64_t k, float* c, int n) {
-    int inner = static_cast<int>(k);
-    float one = 1.0F;
-    if (inner == 0) return;
-    blas_.ssyrk(text("L"), text("N"), &n, &inner, &alpha, a, &ld_, &one, c, &ld_);
+    blas_.ssyrk(text("L"), &trans, &n, &k, &alpha, tile(ar, ac), &ld_, &one, tile(c, c), &ld_);
+    advance(n, n, k, 1.0);
   }
 
   float* a_;
   std::int64_t n_;
   int ld_;
   std::int64_t tile_;
-  std::int64_t tiles_;
   const Blas& blas_;
-  int threads_;
-  Control& control_;
-  std::array<Scratch<float>, 2> aside_;  // (n, tile), column-major: S of the last two columns
+  Ticker ticker_;
 };
 
 /// P's upper triangle (row-major) -> B, both triangles: B_ij = -P_ij / P_jj, B_jj = 0.
@@ -315,15 +224,6 @@ void weights_from_inverse(float* p, std::int64_t n, int threads, Control& contro
   });
 }
 
-void invert(float* matrix, std::int64_t n, const Blas& blas, int threads, Control& control) {
-  std::optional<OneBlasThread> held;
-  const bool ours = blas.get_threads != nullptr && blas.set_threads != nullptr;
-  if (ours) held.emplace(blas);
-  TiledInverse inverse(matrix, n, ours ? kTile : kSharedTile, blas, ours ? threads : 1, control);
-  inverse.cholesky();
-  inverse.invert();
-}
-
 }  // namespace
 
 void esler_weights(std::span<float> matrix, std::int64_t items, double l2, const Blas& blas,
@@ -343,7 +243,14 @@ void esler_weights(std::span<float> matrix, std::int64_t items, double l2, const
     g = static_cast<float>(g + l2);
   }
   Control control(monitor, TiledInverse::work(items));
-  if (items > 0) invert(matrix.data(), items, blas, threads, control);
+  if (items > 0) {
+    std::optional<BlasThreads> held;
+    if (blas.get_threads != nullptr && blas.set_threads != nullptr) held.emplace(blas, threads);
+    TiledInverse inverse(matrix.data(), items, blas, control);
+    inverse.cholesky();
+    inverse.invert_triangle();
+    inverse.multiply_triangle();
+  }
   weights_from_inverse(matrix.data(), items, threads, control);
 }
 

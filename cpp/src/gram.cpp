@@ -20,8 +20,7 @@ constexpr std::int64_t kAhead = 4;             // entries: how far ahead their r
 
 /// Adds row `item` of G, from the diagonal on, to `sums`, which is indexed by item.
 template <bool kBinary, class Column, class Sum>
-void add_row(std::int64_t item, const ColumnOrder<Column>& order, const float* values,
-             Sum* sums) {
+void add_row(std::int64_t item, const ColumnOrder<Column>& order, const float* values, Sum* sums) {
   const auto entries = order.entries(item);
   for (std::size_t e = 0; e < entries.size(); ++e) {
     if (e + kAhead < entries.size()) {
@@ -79,8 +78,8 @@ class RowSums {
 /// Fills G: rows of the upper triangle in small blocks, and as soon as a band of rows is whole,
 /// while the caches still hold it, its mirror image.
 template <bool kBinary, class Column, class Value>
-void fill(const ColumnOrder<Column>& order, const float* values, Value* out,
-          std::int64_t n, int threads, Control& control) {
+void fill(const ColumnOrder<Column>& order, const float* values, Value* out, std::int64_t n,
+          int threads, Control& control) {
   const std::int64_t bands = (n + kBand - 1) / kBand;
   std::vector<std::atomic<std::int64_t>> missing(static_cast<std::size_t>(bands));
   for (std::int64_t band = 0; band < bands; ++band) {

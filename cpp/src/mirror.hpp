@@ -3,25 +3,31 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
+
+#include "simd/loops.hpp"
 
 namespace pyhybrid {
 
 constexpr std::int64_t kBand = 64;  // rows that are mirrored at once
 
-/// Squares that are transposed at once: a row of one is a cache line or two.
-constexpr std::int64_t kSquare = 16;
-
-/// to(c, r) = from(r, c) for rows x cols elements, at most kSquare each, through a copy that does
-/// not alias.
+/// to(c, r) = from(r, c) for rows x cols elements, at most simd::kSquare each. Goes through a copy,
+/// so that reading and writing each pass along rows.
 template <class Value>
-void transpose(const Value* from, std::int64_t from_stride, Value* to, std::int64_t to_stride,
-               std::int64_t rows, std::int64_t cols) {
-  Value square[kSquare][kSquare];
+void transpose_square(const Value* from, Value* to, std::int64_t stride, std::int64_t rows,
+                      std::int64_t cols) {
+  if constexpr (std::is_same_v<Value, float>) {
+    if (rows == simd::kSquare && cols == simd::kSquare) {
+      simd::loops().transpose(from, stride, to, stride);
+      return;
+    }
+  }
+  Value square[simd::kSquare][simd::kSquare];
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = 0; c < cols; ++c) square[c][r] = from[r * from_stride + c];
+    for (std::int64_t c = 0; c < cols; ++c) square[c][r] = from[r * stride + c];
   }
   for (std::int64_t c = 0; c < cols; ++c) {
-    std::copy(square[c], square[c] + rows, to + c * to_stride);
+    std::copy(square[c], square[c] + rows, to + c * stride);
   }
 }
 
@@ -32,11 +38,10 @@ void mirror_band(Value* matrix, std::int64_t n, std::int64_t first, std::int64_t
   for (std::int64_t row = first; row < end; ++row) {
     for (std::int64_t col = first; col < row; ++col) matrix[row * n + col] = matrix[col * n + row];
   }
-  for (std::int64_t col = end; col < n; col += kSquare) {
-    const std::int64_t cols = std::min(kSquare, n - col);
-    for (std::int64_t row = first; row < end; row += kSquare) {
-      transpose(matrix + row * n + col, n, matrix + col * n + row, n, std::min(kSquare, end - row),
-                cols);
+  for (std::int64_t col = end; col < n; col += simd::kSquare) {
+    for (std::int64_t row = first; row < end; row += simd::kSquare) {
+      transpose_square(matrix + row * n + col, matrix + col * n + row, n,
+                       std::min(simd::kSquare, end - row), std::min(simd::kSquare, n - col));
     }
   }
 }

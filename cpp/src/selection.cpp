@@ -132,9 +132,9 @@ void BlockSelection::offer(std::int64_t row, const float* scores, std::int64_t f
     state.count = static_cast<std::int32_t>(
         loops_.keep_best(kept, items, state.count, rule_.n(), &state.threshold));
   }
-  state.count += static_cast<std::int32_t>(
-      loops_.append(kept + state.count, items + state.count, scores, bits,
-                    static_cast<std::int32_t>(first_item)));
+  state.count +=
+      static_cast<std::int32_t>(loops_.append(kept + state.count, items + state.count, scores, bits,
+                                              static_cast<std::int32_t>(first_item)));
 }
 
 void BlockSelection::select(std::int64_t row, const float* scores) {

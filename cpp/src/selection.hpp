@@ -52,8 +52,8 @@ class BlockSelection {
   void reset(std::int64_t first, std::int64_t count);
   void begin(std::int64_t row);
 
-  /// Offers the row scores[0 .. kTile) of the items from `first_item` on, a multiple of kTile, which
-  /// must ascend from call to call: a later item needs a strictly higher score to displace an
+  /// Offers the row scores[0 .. kTile) of the items from `first_item` on, a multiple of kTile,
+  /// which must ascend from call to call: a later item needs a strictly higher score to displace an
   /// earlier one. Beyond the last item the scores are not looked at.
   void offer(std::int64_t row, const float* scores, std::int64_t first_item);
 
@@ -73,8 +73,8 @@ class BlockSelection {
 
  private:
   struct Row {
-    float threshold;     // what to beat: n kept candidates reach it; not a number before there are n
-    std::int32_t count;  // candidates kept
+    float threshold;  // what to beat: n kept candidates reach it; not a number before there are n
+    std::int32_t count;     // candidates kept
     std::int32_t excluded;  // the next excluded item, kNone after the last
     std::int64_t next_excluded, end_excluded;
     std::int64_t next_allowed, end_allowed;

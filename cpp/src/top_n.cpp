@@ -21,7 +21,8 @@ constexpr std::int64_t kMostHistories = 32768;  // ranked together: each reads a
 constexpr std::int64_t kPanelTiles = 4;         // tiles of weights packed together
 constexpr std::int64_t kPackedItems = 256;      // items that a thread packs at once
 constexpr std::int64_t kMostRows = 64;          // rows that a thread takes at once
-constexpr std::int64_t kMostUsers = 40 * simd::kUsers;  // the same for factors: an item is packed for
+constexpr std::int64_t kMostUsers =
+    40 * simd::kUsers;  // the same for factors: an item is packed for
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
@@ -107,14 +108,14 @@ class Histories {
   std::int64_t first_ = 0;
   std::int64_t start_ = 0;  // where the first row's entries begin
   std::int64_t entries_ = 0;
-  Scratch<std::int32_t> items_;  // (entries)
-  Scratch<float> weights_;       // (entries)
+  Scratch<std::int32_t> items_;       // (entries)
+  Scratch<float> weights_;            // (entries)
   std::vector<std::int32_t> number_;  // (items), -1 between blocks
   std::vector<std::int32_t> named_;
 };
 
-/// Ranks blocks of histories, for each of which the weights are read once, panel by panel: packed, so
-/// that a panel's rows lie close together, and then added up history by history.
+/// Ranks blocks of histories, for each of which the weights are read once, panel by panel: packed,
+/// so that a panel's rows lie close together, and then added up history by history.
 class HistoryRanker {
  public:
   HistoryRanker(const Csr& histories, std::span<const float> weights, const CandidateRule& rule,
@@ -125,9 +126,9 @@ class HistoryRanker {
         out_(out),
         threads_(resolve_threads(threads)),
         control_(control),
-        rows_at_once_(std::min(histories.rows,
-                               std::clamp(kScratch / BlockSelection::row_bytes(rule), kMostRows,
-                                          kMostHistories))),
+        rows_at_once_(std::min(
+            histories.rows,
+            std::clamp(kScratch / BlockSelection::row_bytes(rule), kMostRows, kMostHistories))),
         histories_(histories),
         selection_(rule, rows_at_once_) {}
 
@@ -321,8 +322,8 @@ void top_n_scores(std::span<const float> scores, std::int64_t rows, std::int64_t
 
   for_each_block(ceil_div(rows, step), static_cast<double>(rows), threads, monitor,
                  [&]() -> Worker {
-                   return [&, step, selection = std::make_shared<BlockSelection>(rule, 1)](std::int64_t block,
-                                                                         Ticker& ticker) mutable {
+                   return [&, step, selection = std::make_shared<BlockSelection>(rule, 1)](
+                              std::int64_t block, Ticker& ticker) mutable {
                      const std::int64_t end = std::min(rows, (block + 1) * step);
                      for (std::int64_t row = block * step; row < end; ++row) {
                        selection->select(row, scores.data() + row * n_items);

@@ -7,7 +7,7 @@ What all of them share:
   stand twice (they count with their sum).
 - ``threads=0`` means OMP_NUM_THREADS if set, else the smaller of the CPUs that this process may
   run on and its container's CPU quota. Results are the same bits for every number of threads
-  (`esler_weights` too, on OpenBLAS; to 1e-6 relative where SciPy has another BLAS).
+  (`esler_weights`, which stands on BLAS, to 1e-6 relative).
 - The innermost loops use AVX-512 or AVX2 where the processor has them; ``PYHYBRID_SIMD=avx2`` or
   ``baseline`` in the environment lowers that. Between levels scores agree to 1e-5 relative.
 - ``progress`` is called from time to time with the share of the work that is done, 0.0 to 1.0; a

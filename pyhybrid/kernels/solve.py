@@ -95,16 +95,15 @@ def esler_weights(
     ridge regression of item j on all other items; negative weights are kept.
 
     Time: items^3 floating-point operations in float32, by Cholesky in tiles. Memory: with
-    ``overwrite=True`` 4 KB an item beside `gram` itself, else one more items x items array too.
+    ``overwrite=True`` none beside `gram` itself, else one more items x items array.
 
     Args:
         gram: C-contiguous float32 (items, items), symmetric; one triangle is read.
         l2: The regularisation added to the diagonal, in units of `gram`. Positive.
         overwrite: Solve within `gram`, whose content is lost, also if the solve fails.
         out: Array like `gram` to write to, in place of a new one.
-        threads: 0 for all that this process may use. While it runs, SciPy's OpenBLAS is held to one
-            thread a call for the whole process. Where SciPy has another BLAS, that one's own
-            threads do the work.
+        threads: 0 for all that this process may use. SciPy's OpenBLAS is held to that number while
+            this runs, for the whole process; another BLAS uses as many as it is set to.
         progress: Called with the share done.
 
     Returns:

@@ -9,6 +9,7 @@ void scipy_sgemm_(char*, char*, int*, int*, int*, float*, float*, int*, float*, 
                   float*, int*);
 void scipy_ssyrk_(char*, char*, int*, int*, float*, float*, int*, float*, float*, int*);
 void scipy_strsm_(char*, char*, char*, char*, int*, int*, float*, float*, int*, float*, int*);
+void scipy_strmm_(char*, char*, char*, char*, int*, int*, float*, float*, int*, float*, int*);
 void scipy_spotrf_(char*, int*, float*, int*, int*);
 void scipy_strtri_(char*, char*, int*, float*, int*, int*);
 void scipy_slauum_(char*, int*, float*, int*, int*);
@@ -19,6 +20,7 @@ void scipy_openblas_set_num_threads(int);
 inline const pyhybrid::Blas openblas{scipy_sgemm_,
                                      scipy_ssyrk_,
                                      scipy_strsm_,
+                                     scipy_strmm_,
                                      scipy_spotrf_,
                                      scipy_strtri_,
                                      scipy_slauum_,

@@ -23,8 +23,10 @@ TEST(one_triangle_of_a_product_with_itself) {
   CHECK(c == Values{10, 14, 9, 20});
 }
 
-TEST(a_triangular_solve_from_the_right) {
-  Values a{2, 1, 9, 4}, b{2, 4, 13, 18};  // b = (1 3; 2 4) (2 1; 0 4)
+TEST(triangular_products_and_solves_undo_each_other) {
+  Values a{2, 1, 9, 4}, b{1, 2, 3, 4};
+  openblas.strmm(&r, &l, &t, &n, &two, &two, &one, a.data(), &two, b.data(), &two);
+  CHECK(b == Values{2, 4, 13, 18});
   openblas.strsm(&r, &l, &t, &n, &two, &two, &one, a.data(), &two, b.data(), &two);
   CHECK(b == Values{1, 2, 3, 4});
 }

@@ -16,6 +16,8 @@ struct Blas {
                 Int ldc);
   void (*strsm)(Char side, Char uplo, Char transa, Char diag, Int m, Int n, Real alpha, Real a,
                 Int lda, Real b, Int ldb);
+  void (*strmm)(Char side, Char uplo, Char transa, Char diag, Int m, Int n, Real alpha, Real a,
+                Int lda, Real b, Int ldb);
   void (*spotrf)(Char uplo, Int n, Real a, Int lda, Int info);
   void (*strtri)(Char uplo, Char diag, Int n, Real a, Int lda, Int info);
   void (*slauum)(Char uplo, Int n, Real a, Int lda, Int info);

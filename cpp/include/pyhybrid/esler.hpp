@@ -14,14 +14,12 @@ namespace pyhybrid {
 /// With P = (G + l2 I)^-1:  B_ij = -P_ij / P_jj for i != j,  B_jj = 0   (Steck, WWW 2019, eq. 8).
 ///
 /// `matrix`: (items, items), row-major; G on entry (the upper triangle alone is read), B on exit.
-/// Work: items^3 floating-point operations (Cholesky, and the inverse from it), in square tiles:
-/// no LAPACK routine ever sees more than a tile, and the monitor is asked between any two. Memory
-/// beside `matrix`: 1,025 floats an item, and what `blas` takes.
-///
-/// Tiles are computed on `threads` threads with `blas` held to one thread a call for that time,
-/// which other callers of that library in this process feel; the result is then the same bits for
-/// any number of threads. If `blas` can't say how many threads it uses, one thread calls it and it
-/// uses its own.
+/// Work: items^3 floating-point operations (Cholesky, triangular inverse, and their product), in
+/// square tiles, one BLAS call a tile: no LAPACK routine ever sees more than a tile, and the
+/// monitor is asked between any two. Memory beside `matrix`: `items` floats. The calls into `blas`
+/// come from the calling thread, and run on `threads` threads of that library (0: no more than it
+/// uses now), which other callers in this process feel meanwhile; on its own number of threads if
+/// `blas` can't say how to set it. Between numbers of threads weights agree to 1e-6 relative.
 ///
 /// Throws std::invalid_argument if l2 is not positive and finite, if `matrix` has another size, or
 /// if G + l2 I is not positive definite (then `matrix` is left half-way); Stopped if the monitor

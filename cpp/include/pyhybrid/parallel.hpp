@@ -35,8 +35,8 @@ class Stopped : public std::exception {
 /// on and its cgroup's CPU quota, rounded up. Throws std::invalid_argument if negative.
 int resolve_threads(int requested);
 
-/// What the threads of one kernel call share, through all its phases: the progress made, and whether
-/// to stop.
+/// What the threads of one kernel call share, through all its phases: the progress made, and
+/// whether to stop.
 class Control {
  public:
   /// `total_work` is the sum of what will be passed to advance(), in any unit.
@@ -77,13 +77,13 @@ class Ticker {
 /// The work of one thread: called with a block and the thread's ticker.
 using Worker = std::function<void(std::int64_t block, Ticker& ticker)>;
 
-/// Runs the blocks 0 .. blocks-1, each once, on up to `threads` threads (as resolve_threads says; on
-/// fewer where the system grants no more).
+/// Runs the blocks 0 .. blocks-1, each once, on up to `threads` threads (as resolve_threads says;
+/// on fewer where the system grants no more).
 ///
 /// `make_worker` is called once on each thread; the worker that it returns owns that thread's
 /// scratch memory. Blocks are handed out in ascending order, so that a block may wait for a lower
-/// one, if it goes on calling its ticker meanwhile. If blocks throw, the exception of the lowest one
-/// leaves this function, whatever the number of threads. Throws Stopped if the monitor says so.
+/// one, if it goes on calling its ticker meanwhile. If blocks throw, the exception of the lowest
+/// one leaves this function, whatever the number of threads. Throws Stopped if the monitor says so.
 void for_each_block(std::int64_t blocks, int threads, Control& control,
                     const std::function<Worker()>& make_worker);
 

@@ -3,9 +3,9 @@
 
 namespace pyhybrid {
 
-/// "baseline", "avx2" or "avx512": the best that this processor has, unless the environment variable
-/// PYHYBRID_SIMD names a lower one when a kernel first runs. Throws std::invalid_argument if it
-/// names none of the three.
+/// "baseline", "avx2" or "avx512": the best that this processor has, unless the environment
+/// variable PYHYBRID_SIMD names a lower one when a kernel first runs. Throws std::invalid_argument
+/// if it names none of the three.
 const char* simd_level();
 
 }  // namespace pyhybrid

@@ -12,16 +12,21 @@ constexpr std::int64_t kTile = 64;
 /// Users whose scores of one tile are computed together.
 constexpr std::int64_t kUsers = 6;
 
-/// One instruction set's loops. At one level a result depends on the arguments alone; between levels
-/// sums differ in the last bits, as some fuse a multiplication with its addition.
+/// Rows and columns that are transposed together: a row of them is a cache line.
+constexpr std::int64_t kSquare = 16;
+
+/// One instruction set's loops. At one level a result depends on the arguments alone; between
+/// levels sums differ in the last bits, as some fuse a multiplication with its addition.
 struct Loops {
   const char* name;
 
-  /// sums[c] = sum over k of weights[k] * rows[places[k] * stride + c], c < kTile, in the order of k.
+  /// sums[c] = sum over k of weights[k] * rows[places[k] * stride + c], c < kTile, in the order of
+  /// k.
   void (*add_rows)(float* sums, const float* rows, std::int64_t stride, const std::int32_t* places,
                    const float* weights, std::int64_t count);
 
-  /// scores[u * kTile + c] = sum over k of users[u][k] * items[k * kTile + c], u < kUsers, c < kTile.
+  /// scores[u * kTile + c] = sum over k of users[u][k] * items[k * kTile + c], u < kUsers, c <
+  /// kTile.
   void (*multiply)(float* scores, const float* const* users, const float* items, std::int64_t dim);
 
   /// Bit c is set unless scores[c] <= threshold, c < kTile: also where one is not a number.
@@ -32,14 +37,17 @@ struct Loops {
   std::int64_t (*append)(float* kept, std::int32_t* items, const float* scores, std::uint64_t bits,
                          std::int32_t first);
 
-  /// Drops candidates that are not among the n best of count > n, whose items ascend; ties go to the
-  /// earlier one. A few more than n may be left, in their order. Returns how many, and sets
+  /// Drops candidates that are not among the n best of count > n, whose items ascend; ties go to
+  /// the earlier one. A few more than n may be left, in their order. Returns how many, and sets
   /// `threshold`: n or more of them are at least that good. None may be not a number.
   std::int64_t (*keep_best)(float* scores, std::int32_t* items, std::int64_t count, std::int64_t n,
                             float* threshold);
 
   /// places[k] = how many candidates are better than the k-th; ties go to the earlier one.
   void (*rank)(std::int32_t* places, const float* scores, std::int64_t count);
+
+  /// to[c * to_stride + r] = from[r * from_stride + c], r and c < kSquare; the two do not overlap.
+  void (*transpose)(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride);
 };
 
 /// The best level that this processor has, or a lower one named by PYHYBRID_SIMD: baseline, avx2 or

@@ -4,6 +4,7 @@
 // copy for the whole library: hence no function of the standard library, and everything of its own
 // in an unnamed namespace.
 #include <cstdint>
+#include <utility>
 
 #if defined(__AVX2__) || defined(__SSE2__)
 #include <immintrin.h>
@@ -133,8 +134,8 @@ std::int64_t count_from(const float* scores, std::int64_t count, float limit) {
   return found;
 }
 
-/// A score that n candidates reach and at most `most` do; or, where more than that tie, the n-th best.
-/// Halves the interval of keys that it lies in.
+/// A score that n candidates reach and at most `most` do; or, where more than that tie, the n-th
+/// best. Halves the interval of keys that it lies in.
 float find_threshold(const float* scores, std::int64_t count, std::int64_t n, std::int64_t most) {
   std::int32_t lowest = key_of(scores[0]);
   std::int32_t highest = lowest;
@@ -143,7 +144,7 @@ float find_threshold(const float* scores, std::int64_t count, std::int64_t n, st
     lowest = key < lowest ? key : lowest;
     highest = key > highest ? key : highest;
   }
-  std::int64_t low = lowest;  // reached by `reached` candidates, n or more
+  std::int64_t low = lowest;    // reached by `reached` candidates, n or more
   std::int64_t high = highest;  // above it there are fewer than n
   for (std::int64_t reached = count; low < high && reached > most;) {
     const std::int64_t middle = low + (high - low + 1) / 2;
@@ -220,8 +221,44 @@ void rank(std::int32_t* places, const float* scores, std::int64_t count) {
   }
 }
 
+/// Lane l of the result: where bit `step` of l is clear that of a, else that of b; a's lanes taken
+/// `step` further up and b's further down if `upper`.
+template <int step, bool upper, int... l>
+Vec exchange(Vec a, Vec b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(
+      a, b, ((l & step) == 0 ? l + (upper ? step : 0) : kLanes + l - (upper ? 0 : step))...);
+}
+
+/// Transposes kLanes rows by swapping their off-diagonal blocks: of one lane, of two, of four, ...
+template <int step = 1>
+void transpose_lanes(Vec* rows) {
+  if constexpr (step < kLanes) {
+    constexpr auto lanes = std::make_integer_sequence<int, kLanes>();
+    for (int r = 0; r < kLanes; ++r) {
+      if ((r & step) != 0) continue;
+      const Vec a = rows[r];
+      const Vec b = rows[r + step];
+      rows[r] = exchange<step, false>(a, b, lanes);
+      rows[r + step] = exchange<step, true>(a, b, lanes);
+    }
+    transpose_lanes<2 * step>(rows);
+  }
+}
+
+void transpose(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
+  for (int r = 0; r < kSquare; r += kLanes) {
+    for (int c = 0; c < kSquare; c += kLanes) {
+      Vec rows[kLanes];
+      for (int k = 0; k < kLanes; ++k) rows[k] = load(from + (r + k) * from_stride + c);
+      transpose_lanes(rows);
+      for (int k = 0; k < kLanes; ++k) store(to + (c + k) * to_stride + r, rows[k]);
+    }
+  }
+}
+
 }  // namespace
 
-const Loops PYHYBRID_LEVEL{PYHYBRID_LEVEL_NAME, add_rows, multiply, above, append, keep_best, rank};
+const Loops PYHYBRID_LEVEL{PYHYBRID_LEVEL_NAME, add_rows, multiply, above, append,
+                           keep_best,           rank,     transpose};
 
 }  // namespace pyhybrid::simd

@@ -79,11 +79,12 @@ def kernels() -> str:
     lines = ["| | ours | best peer | times ours | others |", "| --- | --- | --- | --- | --- |"]
     for row, result in found.items():
         best, ratios = result["best_peer"], result["ratios"]
-        others = [name for name in sorted(ratios, key=ratios.__getitem__) if name != best]
-        bounds = {name for name in others if result["contenders"][name]["bound"]}
-        told = "; ".join(
-            f"{name} {ratios[name]:.2f}{' (a bound)' if name in bounds else ''}" for name in others
-        )
+        others = [
+            name
+            for name in sorted(ratios, key=ratios.__getitem__)
+            if name != best and not result["contenders"][name]["bound"]
+        ]
+        told = "; ".join(f"{name} {ratios[name]:.2f}" for name in others)
         ours = seconds(result["contenders"]["pyhybrid"]["median"])
         ratio = f"{ratios[best]:.2f}" if best else ""
         lines.append(f"| {KERNELS[row]} | {ours} | {best or ''} | {ratio} | {told} |")

@@ -99,7 +99,10 @@ def ml1m() -> csr_array:
     """Read MovieLens-1M: all pairs as ones."""
     from pyhybrid import Interactions
 
-    return Interactions.read(DATA / "ml-1m/pairs.csv.zst", user="userId", item="movieId").matrix
+    path = DATA / "ml-1m/pairs.csv.zst"
+    x = Interactions.read(path, user="userId", item="movieId").matrix.copy()
+    x.sort_indices()  # a peer relies on it
+    return x
 
 
 def gowalla() -> csr_array | None:

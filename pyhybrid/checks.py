@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_dense",
     "check_dtype",
+    "check_layout",
     "check_out",
     "check_share",
     "count",
@@ -175,6 +176,11 @@ def check_dense(who: str, what: str, array: NDArray[Any], dtype: type[np.generic
     check_dtype(who, what, array, dtype)
     if array.ndim != 2:
         raise ValueError(describe(who, f"{what}'s number of dimensions", array.ndim, "2"))
+    check_layout(who, what, array)
+
+
+def check_layout(who: str, what: str, array: NDArray[Any]) -> None:
+    """Raise TypeError unless `array` is C-contiguous and aligned."""
     if not array.flags.aligned:
         way_out = f"use {what}.copy()"
         raise TypeError(describe(who, what, "not aligned in memory", "aligned numbers", way_out))

@@ -1,4 +1,4 @@
-"""The kernels at each level of SIMD that this processor has: the same answers, and one way to ask."""
+"""The kernels at each level of SIMD that this processor has: the same answers at all."""
 
 import json
 import os

@@ -174,6 +174,18 @@ def test_the_sums_at_size_are_the_same_bits_as_one_by_one():
     assert_ranked(kernels.top_n(histories, weights, 131), scores, 131)
 
 
+def test_more_histories_than_are_ranked_together():
+    rng = np.random.default_rng(3)
+    rows, n_items = 33_000, 6
+    histories = random_array((rows, n_items), density=0.4, format="csr", rng=rng).astype("f4")
+    histories.data[:] = rng.integers(-2, 3, histories.nnz)
+    weights = rng.integers(-2, 3, (n_items, n_items)).astype(np.float32)
+    among = rng.integers(-1, n_items, (rows, 4)).astype(np.int32)
+    restriction = {"exclude": histories, "among": among}
+    result = kernels.top_n(histories, weights, 3, **restriction)
+    assert_ranked(result, (histories @ weights).astype(np.float32), 3, **restriction)
+
+
 def big_case(rows, n_items, seed=0):
     """Small integers, so that ties abound; more rows and items than one block of scores holds."""
     rng = np.random.default_rng(seed)

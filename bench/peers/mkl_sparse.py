@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 
 def gram_csr(x: csr_array, out: NDArray[np.float32]) -> Callable[[], Any]:
-    """Multiply the transpose, as a CSR made beforehand, by `x`."""
-    transposed = x.T.tocsr()
-    return lambda: dot_product_mkl(transposed, x, dense=True, out=out)
+    """Multiply the transpose, turned into a CSR, by `x`."""
+    return lambda: dot_product_mkl(x.T.tocsr(), x, dense=True, out=out)
 
 
 def gram_csc(x: csr_array, out: NDArray[np.float32]) -> Callable[[], Any]:

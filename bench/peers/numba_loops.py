@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
+from scipy.sparse import csr_array
 
 from peers.parts import CUTOFF, DISCOUNTS, IDEAL, RECALL
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
 
 # No score is nan, and sums may be reordered; -inf occurs, so that "ninf" must stay away.
 FAST = {"nnan", "nsz", "reassoc", "contract"}
@@ -21,18 +21,26 @@ FAST = {"nnan", "nsz", "reassoc", "contract"}
 
 def gram_full(x: csr_array, out: NDArray[np.float32]) -> Callable[[], Any]:
     """Gustavson's rows, all entries; the weights are taken to be ones."""
-    columns = x.tocsc()
-    arrays = (columns.indptr, columns.indices, x.indptr, x.indices)
-    return lambda: _gram_full(*arrays, out, get_num_threads())
+
+    def run() -> NDArray[np.float32]:
+        columns = x.tocsc()
+        arrays = (columns.indptr, columns.indices, x.indptr, x.indices)
+        return _gram_full(*arrays, out, get_num_threads())
+
+    return run
 
 
 def gram_half(x: csr_array, out: NDArray[np.float32]) -> Callable[[], Any]:
     """Gustavson's rows from the diagonal on, then mirrored; the weights are taken to be ones."""
-    columns = x.copy()
-    columns.data = np.arange(x.nnz, dtype=np.int32)  # tells where in its row an entry stands
-    columns = columns.tocsc()
-    arrays = (columns.indptr, columns.indices, columns.data, x.indptr, x.indices)
-    return lambda: _gram_half(*arrays, out, get_num_threads())
+
+    def run() -> NDArray[np.float32]:
+        entries = np.arange(x.nnz, dtype=np.int32)  # tells where in its row an entry stands
+        columns = csr_array((entries, x.indices, x.indptr), shape=x.shape).tocsc()
+        arrays = (columns.indptr, columns.indices, columns.data, x.indptr, x.indices)
+        _gram_upper(*arrays, out, get_num_threads())
+        return _mirror(out, get_num_threads())
+
+    return run
 
 
 @njit(parallel=True)
@@ -48,7 +56,7 @@ def _gram_full(starts, users, indptr, indices, out, threads):
 
 
 @njit(parallel=True)
-def _gram_half(starts, users, entries, indptr, indices, out, threads):
+def _gram_upper(starts, users, entries, indptr, indices, out, threads):
     for thread in prange(threads):
         for item in range(thread, len(out), threads):
             row = out[item]
@@ -56,6 +64,10 @@ def _gram_half(starts, users, entries, indptr, indices, out, threads):
             for k in range(starts[item], starts[item + 1]):
                 for other in indices[entries[k] : indptr[users[k] + 1]]:
                     row[other] += np.float32(1)
+
+
+@njit(parallel=True)
+def _mirror(out, threads):
     blocks = (len(out) + 63) // 64
     for thread in prange(threads):
         for block in range(thread, blocks, threads):

@@ -8,6 +8,7 @@ namespace pyhybrid {
 namespace {
 
 constexpr std::int64_t kRowsPerTick = 1024;
+constexpr std::int64_t kEntriesPerRange = 1 << 16;  // at least, if there is more than one
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
@@ -26,7 +27,7 @@ std::int64_t row_of(const Csr& x, std::int64_t place) {
 template <class Column>
 ColumnOrder<Column>::ColumnOrder(const Csr& x, int threads, Control& control)
     : x_(x),
-      ranges_(resolve_threads(threads)),
+      ranges_(std::clamp<std::int64_t>(x.stored() / kEntriesPerRange, 1, resolve_threads(threads))),
       control_(control),
       columns_(x.stored()),
       entries_(x.stored()) {

@@ -31,8 +31,9 @@ class Entry {
 };
 
 /// A copy of a matrix's columns, each row's ascending and named once, with its entries by column.
-/// Memory: 8 bytes and a Column a stored entry; the values too, 4 bytes, if a row was unsorted or
-/// named a column twice (values are then summed in double precision and rounded once).
+/// Memory: 8 bytes and a Column a stored entry, while it is made 8 bytes a column and thread; the
+/// values too, 4 bytes, and 8 bytes a row if a row was unsorted or named a column twice (values are
+/// then summed in double precision and rounded once).
 template <class Column>  // std::uint16_t or std::int32_t
 class ColumnOrder {
  public:
@@ -61,7 +62,7 @@ class ColumnOrder {
   void order_entries();
 
   const Csr& x_;
-  std::int64_t ranges_;  // one a thread
+  std::int64_t ranges_;  // one a thread, none too small to be worth one
   Control& control_;
   Scratch<Column> columns_;             // (stored)
   std::vector<std::int64_t> row_ends_;  // (rows), or empty: rows end where the next one starts

@@ -73,12 +73,11 @@ std::pair<std::int64_t, std::int64_t> Csr::extent(std::int64_t row) const {
 
 void Csr::copy_row(std::int64_t row, std::vector<std::int32_t>& columns) const {
   const auto [first, last] = extent(row);
-  columns.clear();
+  columns.resize(static_cast<std::size_t>(last - first));
   std::visit(
       [&, begin = first, end = last](auto span) {
-        for (std::int64_t place = begin; place < end; ++place) {
-          columns.push_back(static_cast<std::int32_t>(span[static_cast<std::size_t>(place)]));
-        }
+        std::transform(span.begin() + begin, span.begin() + end, columns.begin(),
+                       [](auto column) { return static_cast<std::int32_t>(column); });
       },
       indices);
 }

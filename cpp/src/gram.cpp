@@ -4,7 +4,6 @@
 #include <atomic>
 #include <limits>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "columns.hpp"

@@ -64,20 +64,22 @@ class RowMetrics {
   }
 
  private:
-  // A mark tells of the row that set it: epoch_ + 1 for a target, epoch_ + 2 for an item that the
-  // ranking has named. Nothing is cleared between rows.
+  // A mark tells of the row that set it: target_ for a target, named_ for an item that the ranking
+  // has named. Marks are bytes, which stay in the L1 cache, and are cleared when these run out.
   std::int64_t mark_targets(std::int64_t row) {
-    if (epoch_ > std::numeric_limits<std::uint32_t>::max() - 4) {
-      std::fill(marks_.begin(), marks_.end(), 0);
-      epoch_ = 0;
+    if (named_ >= std::numeric_limits<std::uint8_t>::max() - 1) {
+      std::fill(marks_.begin(), marks_.end(), std::uint8_t{0});
+      named_ = 0;
     }
-    epoch_ += 2;
+    target_ = static_cast<std::uint8_t>(named_ + 1);
+    named_ = static_cast<std::uint8_t>(named_ + 2);
     targets_.copy_row(row, columns_);
+    std::uint8_t* marks = marks_.data();
+    const std::uint8_t target = target_;
     std::int64_t distinct = 0;
     for (const std::int32_t item : columns_) {
-      std::uint32_t& mark = marks_[size(item)];
-      distinct += mark != epoch_ + 1;
-      mark = epoch_ + 1;
+      distinct += marks[item] != target ? 1 : 0;
+      marks[item] = target;
     }
     return distinct;
   }
@@ -85,18 +87,28 @@ class RowMetrics {
   /// Notes the ranks, from 1, at which targets stand.
   void find_hits(std::int64_t row, std::span<const std::int32_t> ranking) {
     if (hits_.size() < ranking.size()) hits_.resize(ranking.size());
-    n_hits_ = 0;
+    // In locals: the compiler must fear that writing a byte changes any member.
+    std::uint8_t* marks = marks_.data();
+    std::int32_t* hits = hits_.data();
+    const std::uint8_t target = target_;
+    const std::uint8_t named = named_;
+    const auto n_items = static_cast<std::uint32_t>(targets_.cols);
+    std::ptrdiff_t n_hits = 0;
     bool repeated = false;
     std::size_t j = 0;
-    for (; j < ranking.size() && ranking[j] >= 0 && ranking[j] < targets_.cols; ++j) {
-      std::uint32_t& mark = marks_[size(ranking[j])];
-      hits_[size(n_hits_)] = static_cast<std::int32_t>(j + 1);
-      n_hits_ += mark == epoch_ + 1 ? 1 : 0;
-      repeated |= mark == epoch_ + 2;
-      mark = epoch_ + 2;
+    for (; j < ranking.size(); ++j) {
+      const auto item = static_cast<std::uint32_t>(ranking[j]);
+      if (item >= n_items) break;  // also where it is negative
+      const std::uint8_t mark = marks[item];
+      hits[n_hits] = static_cast<std::int32_t>(j + 1);
+      n_hits += mark == target ? 1 : 0;
+      repeated |= mark == named;
+      marks[item] = named;
     }
-    const bool ended = std::all_of(ranking.begin() + static_cast<std::ptrdiff_t>(j), ranking.end(),
-                                   [](std::int32_t item) { return item == -1; });
+    n_hits_ = n_hits;
+    const auto rest = ranking.subspan(j);
+    const bool ended =
+        std::all_of(rest.begin(), rest.end(), [](std::int32_t item) { return item == -1; });
     if (repeated || !ended) refuse(row, ranking);
   }
 
@@ -165,8 +177,9 @@ class RowMetrics {
   std::string who_;
   const Csr& targets_;
   const std::vector<Metric>& metrics_;
-  std::vector<std::uint32_t> marks_;  // (items)
-  std::uint32_t epoch_ = 0;
+  std::vector<std::uint8_t> marks_;  // (items)
+  std::uint8_t target_ = 0;
+  std::uint8_t named_ = 0;
   std::vector<std::int32_t> columns_;
   std::vector<double> discounts_;    // by rank, from 1
   std::vector<double> ideal_gains_;  // by rank: the sum of the discounts up to it

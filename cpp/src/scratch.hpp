@@ -28,6 +28,7 @@ class Scratch {
   void reserve(std::int64_t count) {
     if (count <= count_) return;
     data_.reset();
+    count_ = 0;
     const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
     const std::size_t page = bytes < kLargePage ? kLine : kLargePage;
     const std::size_t whole = (bytes + page - 1) / page * page;

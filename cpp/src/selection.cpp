@@ -12,7 +12,7 @@ namespace pyhybrid {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr std::int32_t kNone = std::numeric_limits<std::int32_t>::max();  // no item: above all
+constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();  // no item: above all
 constexpr std::int64_t kMostRanked = 512;  // above, sorting beats counting who is better
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }

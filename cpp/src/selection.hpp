@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -75,7 +74,7 @@ class BlockSelection {
   struct Row {
     float threshold;  // what to beat: n kept candidates reach it; not a number before there are n
     std::int32_t count;     // candidates kept
-    std::int32_t excluded;  // the next excluded item, kNone after the last
+    std::int64_t excluded;  // the next excluded item, kNone after the last
     std::int64_t next_excluded, end_excluded;
     std::int64_t next_allowed, end_allowed;
   };

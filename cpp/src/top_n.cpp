@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <numeric>
+#include <tuple>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "pyhybrid/error.hpp"
@@ -30,7 +32,8 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; 
 
 /// How many rows a thread takes at once: few enough that all threads have some.
 std::int64_t rows_per_block(std::int64_t rows, int threads, std::int64_t most) {
-  return std::clamp<std::int64_t>(ceil_div(rows, 4 * resolve_threads(threads)), 1, most);
+  return std::clamp<std::int64_t>(ceil_div(rows, std::int64_t{4} * resolve_threads(threads)), 1,
+                                  most);
 }
 
 void check_output(const std::string& who, const RankingOut& out, std::int64_t rows) {
@@ -51,7 +54,6 @@ class Histories {
   explicit Histories(const Csr& x) : x_(x), number_(size(x.cols), -1) {}
 
   void reset(std::int64_t first, std::int64_t count) {
-    first_ = first;
     start_ = x_.extent(first).first;
     const std::int64_t entries = x_.extent(first + count - 1).second - start_;
     entries_ = entries;
@@ -105,7 +107,6 @@ class Histories {
   }
 
   const Csr& x_;
-  std::int64_t first_ = 0;
   std::int64_t start_ = 0;  // where the first row's entries begin
   std::int64_t entries_ = 0;
   Scratch<std::int32_t> items_;       // (entries)
@@ -144,7 +145,7 @@ class HistoryRanker {
   void rank_block() {
     selection_.reset(first_, count_);
     histories_.reset(first_, count_);
-    for_rows(0.0, [this](std::int64_t row) {
+    for_rows(0.0, [this](std::int64_t row, std::int64_t) {
       selection_.begin(row);
       histories_.copy_row(row);
     });
@@ -152,7 +153,7 @@ class HistoryRanker {
     const auto named = static_cast<std::int64_t>(histories_.named().size());
     packed_.reserve(kPanelTiles * named * kTile);
     for (std::int64_t left = 0; left < n_items_; left += kPanelTiles * kTile) rank_panel(left);
-    for_rows(0.0, [this](std::int64_t row) { write_row(selection_, row, out_); });
+    for_rows(0.0, [this](std::int64_t row, std::int64_t) { write_row(selection_, row, out_); });
   }
 
   void rank_panel(std::int64_t left) {
@@ -172,8 +173,8 @@ class HistoryRanker {
       const float* panel = packed_.data() + tile * named * kTile;
       const auto width = static_cast<double>(std::min(kTile, end - first));
       const bool wanted = wanted_[size(tile)];
-      for_rows(width, [&, first, panel, wanted](std::int64_t row) {
-        if (wanted) score(row, panel, first);
+      for_rows(width, [&, first, panel, wanted](std::int64_t row, std::int64_t next) {
+        if (wanted) score(row, next, panel, first);
       });
     }
   }
@@ -184,19 +185,21 @@ class HistoryRanker {
     for (std::int64_t first = left, tile = 0; first < end; first += kTile, ++tile) {
       if (!wanted_[size(tile)]) continue;
       float* to = packed_.data() + (tile * named + k) * kTile;
-      std::copy(row + first, row + std::min(end, first + kTile), to);
+      float* last = std::copy(row + first, row + std::min(end, first + kTile), to);
+      std::fill(last, to + kTile, 0.0F);
     }
   }
 
-  void score(std::int64_t row, const float* panel, std::int64_t first_item) {
-    if (row + 1 < first_ + count_) selection_.prefetch(row + 1);
+  void score(std::int64_t row, std::int64_t next, const float* panel, std::int64_t first_item) {
+    selection_.prefetch(next);
     alignas(64) float sums[kTile];
     loops_.add_rows(sums, panel, kTile, histories_.numbers(row), histories_.weights(row),
                     histories_.length(row));
     selection_.offer(row, sums, first_item);
   }
 
-  /// Visits the block's rows in parallel; counts `columns` as done for each entry.
+  /// Calls visit(row, next row) for the block's rows, in parallel; counts `columns` as done for
+  /// each entry.
   template <class Visit>
   void for_rows(double columns, Visit visit) {
     const std::int64_t step = rows_per_block(count_, threads_, kMostRows);
@@ -205,7 +208,7 @@ class HistoryRanker {
         const std::int64_t end = first_ + std::min(count_, (block + 1) * step);
         double entries = 0.0;
         for (std::int64_t row = first_ + block * step; row < end; ++row) {
-          visit(row);
+          visit(row, std::min(row + 1, end - 1));  // never a row of another thread
           entries += static_cast<double>(histories_.length(row));
         }
         ticker.advance(entries * columns);
@@ -276,7 +279,8 @@ void top_n_factors(std::span<const float> users, std::span<const float> items, s
   const CandidateRule rule("top_n_factors", restriction, out.n, rows, n_items);
   check_output("top_n_factors", out, rows);
   const double work = static_cast<double>(rows) * static_cast<double>(n_items);
-  const std::int64_t step = rows_per_block(rows, threads, kMostUsers);
+  const std::int64_t step =
+      ceil_div(rows_per_block(rows, threads, kMostUsers), simd::kUsers) * simd::kUsers;
   const simd::Loops& loops = simd::loops();
 
   for_each_block(ceil_div(rows, step), work, threads, monitor, [&]() -> Worker {

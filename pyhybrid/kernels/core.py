@@ -38,7 +38,7 @@ def simd_level() -> str:
     """Return the instruction set that the innermost loops use: baseline, avx2 or avx512.
 
     The best that this processor has, unless PYHYBRID_SIMD in the environment named a lower one when
-    a kernel first ran.
+    this, or a kernel that asks, was first called.
 
     Raises:
         ValueError: If PYHYBRID_SIMD names none of the three.

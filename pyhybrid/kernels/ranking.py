@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyhybrid.checks import check_dense, check_dtype, count, running
+from pyhybrid.checks import check_dense, check_dtype, check_layout, count, running
 from pyhybrid.errors import describe
 from pyhybrid.kernels.core import _core, core_csr
 from pyhybrid.memory import require_memory
@@ -179,9 +179,5 @@ def restriction(
         if among.ndim not in (1, 2):
             expected = "1 (allowed items for all rows) or 2 (rows, allowed)"
             raise ValueError(describe(who, "among's number of dimensions", among.ndim, expected))
-        if not among.flags.carray:
-            way_out = "use np.ascontiguousarray(among)"
-            raise TypeError(
-                describe(who, "among's layout", "not C-contiguous", "C order", way_out)
-            )
+        check_layout(who, "among", among)
     return held, among

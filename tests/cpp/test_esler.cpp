@@ -1,12 +1,15 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <string>
 
 #include "check.hpp"
 #include "matrices.hpp"
+#include "mirror.hpp"
 #include "openblas.hpp"
 #include "pyhybrid/esler.hpp"
 #include "pyhybrid/gram.hpp"
+#include "tiled_inverse.hpp"
 
 using namespace pyhybrid;
 using Values = std::vector<float>;
@@ -72,11 +75,51 @@ TEST(the_gradient_is_diagonal) {
   }
 }
 
-TEST(several_tiles) {
-  const std::int64_t n = 2100;
-  const Values g = gram_of_random(1000, n, 60), b = solved(g, n, 20.0);
-  CHECK(residual(g, b, n, 20.0, 349) < 1e-5);  // columns on either side of 2,048
-  for (std::int64_t i = 0; i < n; ++i) CHECK(b[i * n + i] == 0.0f);
+/// The inverse in tiles of at most `most`, both triangles.
+static Values inverse_in_tiles(Values matrix, std::int64_t n, std::int64_t most) {
+  Control control(nullptr, TiledInverse::work(n));
+  TiledInverse inverse(matrix.data(), n, openblas, control, most);
+  inverse.cholesky();
+  inverse.invert_triangle();
+  inverse.multiply_triangle();
+  mirror_band(matrix.data(), n, 0, n);
+  return matrix;
+}
+
+TEST(tiles_of_any_size_give_the_inverse) {
+  for (const std::int64_t n : {7, 33, 130}) {
+    Values a = gram_of_random(200, n, 12);
+    for (std::int64_t i = 0; i < n; ++i) a[i * n + i] += 20.0f;
+    for (const std::int64_t most : {1, 5, 16, 50, 200}) {
+      const Values p = inverse_in_tiles(a, n, most);
+      double worst = 0;
+      for (std::int64_t i = 0; i < n; ++i)
+        for (std::int64_t j = 0; j < n; ++j) {
+          double sum = i == j ? -1.0 : 0.0;
+          for (std::int64_t k = 0; k < n; ++k)
+            sum += static_cast<double>(a[i * n + k]) * p[k * n + j];
+          worst = std::max(worst, std::abs(sum));
+        }
+      CHECK(worst < 1e-5);
+    }
+  }
+}
+
+TEST(a_pivot_that_fails_is_named_whatever_its_tile) {
+  for (const std::int64_t bad : {0, 15, 16, 39, 40}) {
+    Values a(41 * 41);
+    for (std::int64_t i = 0; i < 41; ++i) a[i * 41 + i] = i == bad ? -1.0f : 1.0f;
+    CHECK_THROWS(std::invalid_argument, "item " + std::to_string(bad) + " is not positive",
+                 inverse_in_tiles(a, 41, 8));
+  }
+}
+
+TEST(the_number_of_blas_threads_is_given_back) {
+  const int before = openblas.get_threads();
+  solved({4.0f}, 1, 1.0, 1);
+  CHECK(openblas.get_threads() == before);
+  CHECK_THROWS(std::invalid_argument, "positive definite", solved({-2}, 1, 1.0, 1));
+  CHECK(openblas.get_threads() == before);
 }
 
 TEST(the_upper_triangle_alone_is_read) {

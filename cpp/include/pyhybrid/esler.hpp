@@ -15,10 +15,11 @@ namespace pyhybrid {
 ///
 /// `matrix`: (items, items), row-major; G on entry (the upper triangle alone is read), B on exit.
 /// Work: items^3 floating-point operations (Cholesky, triangular inverse, and their product), in
-/// square tiles, one BLAS call a tile: no LAPACK routine ever sees more than a tile, and the
+/// square tiles, a BLAS call or two a tile: no LAPACK routine ever sees more than a tile, and the
 /// monitor is asked between any two. Memory beside `matrix`: `items` floats. The calls into `blas`
 /// come from the calling thread, and run on `threads` threads of that library (0: no more than it
-/// uses now), which other callers in this process feel meanwhile; on its own number of threads if
+/// uses now), which other callers in this process feel meanwhile (the first of
+/// several calls at once decides); on its own number of threads if
 /// `blas` can't say how to set it. Between numbers of threads weights agree to 1e-6 relative.
 ///
 /// Throws std::invalid_argument if l2 is not positive and finite, if `matrix` has another size, or

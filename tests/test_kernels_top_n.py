@@ -174,6 +174,19 @@ def test_the_sums_at_size_are_the_same_bits_as_one_by_one():
     assert_ranked(kernels.top_n(histories, weights, 131), scores, 131)
 
 
+def test_among_may_be_read_only_but_not_strided_or_unaligned():
+    scores = np.array([[3.0, 2.0, 1.0]], np.float32)
+    among = np.array([2, 1], np.int32)
+    among.flags.writeable = False
+    assert kernels.top_n_scores(scores, 1, among=among)[0] == [[1]]
+    strided = np.array([2, 0, 1, 0], np.int32)[::2]
+    with pytest.raises(TypeError, match=r"among's layout is not C-contiguous; expected"):
+        kernels.top_n_scores(scores, 1, among=strided)
+    unaligned = np.frombuffer(b"_" + among.tobytes(), np.int32, offset=1)
+    with pytest.raises(TypeError, match=r"among is not aligned in memory; expected"):
+        kernels.top_n_scores(scores, 1, among=unaligned)
+
+
 def test_more_histories_than_are_ranked_together():
     rng = np.random.default_rng(3)
     rows, n_items = 33_000, 6

@@ -238,3 +238,17 @@ TEST(a_monitor_sees_progress_and_stops_the_kernel) {
                  score_metrics(scores, targets.view(), nullptr, metrics, out, threads, &hasty));
   }
 }
+
+TEST(marks_last_for_more_rows_than_a_byte_can_tell_apart) {
+  const std::int64_t rows = 300, n = 4;  // on one thread: one worker rates them all
+  Matrix<> targets{rows, n, {0}, {}, {}};
+  Items items;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    targets.indices.push_back(static_cast<std::int32_t>(row % n));
+    targets.indptr.push_back(static_cast<std::int32_t>(row + 1));
+    for (std::int32_t rank = 0; rank < n; ++rank) items.push_back(rank);
+  }
+  Values out(rows);
+  ranking_metrics(items, rows, n, targets.view(), {{MetricKind::mrr, n}}, out, 1);
+  for (std::int64_t row = 0; row < rows; ++row) CHECK(out[row] == 1.0 / (row % n + 1.0));
+}

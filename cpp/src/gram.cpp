@@ -28,7 +28,6 @@ void add_row(std::int64_t item, const ColumnOrder<Column>& order, const float* v
     const Column* columns = order.columns() + entries[e].place();
     const std::int64_t rest = entries[e].rest();
     if constexpr (kBinary) {
-#pragma GCC unroll 8
       for (std::int64_t k = 0; k < rest; ++k) sums[columns[k]] += Sum{1};
     } else {
       const float* weights = values + entries[e].place();

@@ -23,8 +23,7 @@ constexpr std::int64_t kMostHistories = 32768;  // ranked together: each reads a
 constexpr std::int64_t kPanelTiles = 4;         // tiles of weights packed together
 constexpr std::int64_t kPackedItems = 256;      // items that a thread packs at once
 constexpr std::int64_t kMostRows = 64;          // rows that a thread takes at once
-constexpr std::int64_t kMostUsers =
-    40 * simd::kUsers;  // the same for factors: an item is packed for
+constexpr std::int64_t kMostUsers = 40 * simd::kUsers;  // for whom a tile of items is packed
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 

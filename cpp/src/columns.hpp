@@ -52,7 +52,7 @@ class ColumnOrder {
   bool all_ones() const { return all_ones_; }
 
  private:
-  /// Calls visit(range, row, first, end, ticker) for all rows, with the places of their entries:
+  /// Calls visit(range, row, first, end) for all rows, with the places of their entries:
   /// the ranges of rows, of about as many entries each, in parallel, a range's rows in order.
   template <class Visit>
   void for_rows(Visit visit);

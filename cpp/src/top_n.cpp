@@ -54,10 +54,9 @@ class Histories {
 
   void reset(std::int64_t first, std::int64_t count) {
     start_ = x_.extent(first).first;
-    const std::int64_t entries = x_.extent(first + count - 1).second - start_;
-    entries_ = entries;
-    items_.reserve(entries);
-    weights_.reserve(entries);
+    entries_ = x_.extent(first + count - 1).second - start_;
+    items_.reserve(entries_);
+    weights_.reserve(entries_);
   }
 
   void copy_row(std::int64_t row) {

@@ -16,13 +16,16 @@
 namespace pyhybrid {
 namespace {
 
+using simd::kPanel;
 using simd::kTile;
 
 constexpr std::int64_t kScratch = 128 << 20;    // bytes that the selections of a block may take
 constexpr std::int64_t kMostHistories = 32768;  // ranked together: each reads all weights once
-constexpr std::int64_t kPanelTiles = 4;         // tiles of weights packed together
+constexpr std::int64_t kAhead = 16;             // items: how far ahead their weights are fetched
 constexpr std::int64_t kPackedItems = 256;      // items that a thread packs at once
+constexpr std::int64_t kGroup = 4 * kTile;      // items whose weights are packed together
 constexpr std::int64_t kMostRows = 64;          // rows that a thread takes at once
+constexpr std::int64_t kLine = 16;              // floats in a cache line
 constexpr std::int64_t kMostUsers = 40 * simd::kUsers;  // for whom a tile of items is packed
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
@@ -53,16 +56,21 @@ class Histories {
   explicit Histories(const Csr& x) : x_(x), number_(size(x.cols), -1) {}
 
   void reset(std::int64_t first, std::int64_t count) {
-    start_ = x_.extent(first).first;
-    entries_ = x_.extent(first + count - 1).second - start_;
-    items_.reserve(entries_);
-    weights_.reserve(entries_);
+    first_ = first;
+    starts_.resize(size(count) + 1);
+    const std::int64_t start = x_.extent(first).first;
+    starts_[0] = 0;
+    for (std::int64_t k = 0; k < count; ++k) {
+      starts_[size(k + 1)] = x_.extent(first + k).second - start;
+    }
+    items_.reserve(starts_.back());
+    weights_.reserve(starts_.back());
   }
 
   void copy_row(std::int64_t row) {
     const auto [first, last] = x_.extent(row);
-    std::int32_t* items = items_.data() + (first - start_);
-    float* weights = weights_.data() + (first - start_);
+    std::int32_t* items = items_.data() + start(row);
+    float* weights = weights_.data() + start(row);
     std::visit([&, begin = first, end = last](
                    auto span) { std::copy(span.begin() + begin, span.begin() + end, items); },
                x_.indices);
@@ -73,27 +81,22 @@ class Histories {
   /// Numbers the items that any row names, ascending; entries then hold the number.
   void number_items() {
     named_.clear();
-    for (std::int64_t k = 0; k < entries_; ++k) number_[size(items_[k])] = 0;
+    for (std::int64_t k = 0; k < entries(); ++k) number_[size(items_[k])] = 0;
     for (std::size_t item = 0; item < number_.size(); ++item) {
       if (number_[item] < 0) continue;
       number_[item] = static_cast<std::int32_t>(named_.size());
       named_.push_back(static_cast<std::int32_t>(item));
     }
-    for (std::int64_t k = 0; k < entries_; ++k) items_[k] = number_[size(items_[k])];
+    for (std::int64_t k = 0; k < entries(); ++k) items_[k] = number_[size(items_[k])];
     for (const std::int32_t item : named_) number_[size(item)] = -1;
   }
 
   /// The items that any row names, by their number.
   std::span<const std::int32_t> named() const { return named_; }
-  std::int64_t length(std::int64_t row) const {
-    return x_.extent(row).second - x_.extent(row).first;
-  }
-  const std::int32_t* numbers(std::int64_t row) const {
-    return items_.data() + (x_.extent(row).first - start_);
-  }
-  const float* weights(std::int64_t row) const {
-    return weights_.data() + (x_.extent(row).first - start_);
-  }
+  std::int64_t entries() const { return starts_.back(); }  // of all rows
+  std::int64_t length(std::int64_t row) const { return start(row + 1) - start(row); }
+  const std::int32_t* numbers(std::int64_t row) const { return items_.data() + start(row); }
+  const float* weights(std::int64_t row) const { return weights_.data() + start(row); }
 
  private:
   static void sort_row(std::int32_t* items, float* weights, std::int64_t count) {
@@ -104,17 +107,21 @@ class Histories {
     for (std::int64_t k = 0; k < count; ++k) std::tie(items[k], weights[k]) = entries[size(k)];
   }
 
+  std::int64_t start(std::int64_t row) const { return starts_[size(row - first_)]; }
+
   const Csr& x_;
-  std::int64_t start_ = 0;  // where the first row's entries begin
-  std::int64_t entries_ = 0;
+  std::int64_t first_ = 0;
+  std::vector<std::int64_t> starts_;  // (rows + 1): where each row's entries begin
   Scratch<std::int32_t> items_;       // (entries)
   Scratch<float> weights_;            // (entries)
   std::vector<std::int32_t> number_;  // (items), -1 between blocks
   std::vector<std::int32_t> named_;
 };
 
-/// Ranks blocks of histories, for each of which the weights are read once, panel by panel: packed,
-/// so that a panel's rows lie close together, and then added up history by history.
+/// Ranks blocks of histories, for each of which the weights are read once, a group of items at a
+/// time: packed as panels, so that a panel's rows lie close together and its most used ones stay in
+/// a core's own cache. All histories are added up from one panel, then from the next, and offered
+/// the group's scores.
 class HistoryRanker {
  public:
   HistoryRanker(const Csr& histories, std::span<const float> weights, const CandidateRule& rule,
@@ -125,11 +132,11 @@ class HistoryRanker {
         out_(out),
         threads_(resolve_threads(threads)),
         control_(control),
-        rows_at_once_(std::min(
-            histories.rows,
-            std::clamp(kScratch / BlockSelection::row_bytes(rule), kMostRows, kMostHistories))),
+        rows_at_once_(std::min(histories.rows,
+                               std::clamp(kScratch / row_bytes(rule), kMostRows, kMostHistories))),
         histories_(histories),
-        selection_(rule, rows_at_once_) {}
+        selection_(rule, rows_at_once_),
+        sums_(rows_at_once_ * kGroup) {}
 
   void run(std::int64_t rows) {
     for (std::int64_t first = 0; first < rows; first += rows_at_once_) {
@@ -140,6 +147,10 @@ class HistoryRanker {
   }
 
  private:
+  static std::int64_t row_bytes(const CandidateRule& rule) {
+    return BlockSelection::row_bytes(rule) + kGroup * static_cast<std::int64_t>(sizeof(float));
+  }
+
   void rank_block() {
     selection_.reset(first_, count_);
     histories_.reset(first_, count_);
@@ -148,53 +159,71 @@ class HistoryRanker {
       histories_.copy_row(row);
     });
     histories_.number_items();
-    const auto named = static_cast<std::int64_t>(histories_.named().size());
-    packed_.reserve(kPanelTiles * named * kTile);
-    for (std::int64_t left = 0; left < n_items_; left += kPanelTiles * kTile) rank_panel(left);
+    packed_.reserve(kGroup * named());
+    for (std::int64_t first = 0; first < n_items_; first += kGroup) rank_group(first);
     for_rows(0.0, [this](std::int64_t row, std::int64_t) { write_row(selection_, row, out_); });
   }
 
-  void rank_panel(std::int64_t left) {
-    const std::int64_t end = std::min(n_items_, left + kPanelTiles * kTile);
-    const auto named = static_cast<std::int64_t>(histories_.named().size());
-    for (std::int64_t first = left, tile = 0; first < end; first += kTile, ++tile) {
-      wanted_[size(tile)] = rule_.shared_candidates(first) != 0;
+  void rank_group(std::int64_t first) {
+    const std::int64_t end = std::min(n_items_, first + kGroup);
+    pack(first, end);
+    for (std::int64_t left = first; left < end; left += kPanel) {
+      const auto width = static_cast<double>(std::min(kPanel, end - left));
+      if (!wanted(left)) {
+        control_.advance(width * static_cast<double>(histories_.entries()), true);
+        continue;
+      }
+      for_rows(width, [this, first, left](std::int64_t row, std::int64_t) {
+        loops_.add_rows(sums(row) + (left - first), panel(left - first), histories_.numbers(row),
+                        histories_.weights(row), histories_.length(row));
+      });
     }
-    for_each_block(ceil_div(named, kPackedItems), threads_, control_, [&]() -> Worker {
+    for_rows(0.0, [this, first, end](std::int64_t row, std::int64_t next) {
+      selection_.prefetch(next);
+      for (std::int64_t tile = first; tile < end; tile += kTile) {
+        if (wanted(tile)) selection_.offer(row, sums(row) + (tile - first), tile);
+      }
+    });
+  }
+
+  /// Copies the named items' weights for the items first .. end-1 to the panels.
+  void pack(std::int64_t first, std::int64_t end) {
+    for_each_block(ceil_div(named(), kPackedItems), threads_, control_, [&]() -> Worker {
       return [&](std::int64_t block, Ticker& ticker) {
-        const std::int64_t last = std::min(named, (block + 1) * kPackedItems);
-        for (std::int64_t k = block * kPackedItems; k < last; ++k) pack(k, named, left, end);
+        const std::int64_t last = std::min(named(), (block + 1) * kPackedItems);
+        for (std::int64_t k = block * kPackedItems; k < last; ++k) {
+          const float* row = weights_of(k);
+          const float* later = weights_of(std::min(k + kAhead, named() - 1));
+          for (std::int64_t left = first; left < end; left += kPanel) {
+            if (!wanted(left)) continue;
+            const std::int64_t width = std::min(kPanel, end - left);
+            for (std::int64_t c = 0; c < width; c += kLine) __builtin_prefetch(later + left + c);
+            float* to = panel(left - first) + k * kPanel;
+            std::fill(std::copy_n(row + left, width, to), to + kPanel, 0.0F);
+          }
+        }
         ticker.advance(0.0);
       };
     });
-    for (std::int64_t first = left, tile = 0; first < end; first += kTile, ++tile) {
-      const float* panel = packed_.data() + tile * named * kTile;
-      const auto width = static_cast<double>(std::min(kTile, end - first));
-      const bool wanted = wanted_[size(tile)];
-      for_rows(width, [&, first, panel, wanted](std::int64_t row, std::int64_t next) {
-        if (wanted) score(row, next, panel, first);
-      });
-    }
   }
 
-  /// Copies the weights of the k-th named item, the columns left .. end-1, to the panel's tiles.
-  void pack(std::int64_t k, std::int64_t named, std::int64_t left, std::int64_t end) {
-    const float* row = weights_.data() + histories_.named()[size(k)] * n_items_;
-    for (std::int64_t first = left, tile = 0; first < end; first += kTile, ++tile) {
-      if (!wanted_[size(tile)]) continue;
-      float* to = packed_.data() + (tile * named + k) * kTile;
-      float* last = std::copy(row + first, row + std::min(end, first + kTile), to);
-      std::fill(last, to + kTile, 0.0F);
-    }
+  std::int64_t named() const { return static_cast<std::int64_t>(histories_.named().size()); }
+
+  /// The weights of the k-th named item.
+  const float* weights_of(std::int64_t k) const {
+    return weights_.data() + histories_.named()[size(k)] * n_items_;
   }
 
-  void score(std::int64_t row, std::int64_t next, const float* panel, std::int64_t first_item) {
-    selection_.prefetch(next);
-    alignas(64) float sums[kTile];
-    loops_.add_rows(sums, panel, kTile, histories_.numbers(row), histories_.weights(row),
-                    histories_.length(row));
-    selection_.offer(row, sums, first_item);
+  /// Whether the item's tile holds a candidate.
+  bool wanted(std::int64_t item) const {
+    return rule_.shared_candidates(item / kTile * kTile) != 0;
   }
+
+  /// The named items' weights for kPanel items, from the group's `left`-th on.
+  float* panel(std::int64_t left) { return packed_.data() + left * named(); }
+
+  /// The row's scores of the group's items.
+  float* sums(std::int64_t row) { return sums_.data() + (row - first_) * kGroup; }
 
   /// Calls visit(row, next row) for the block's rows, in parallel; counts `columns` as done for
   /// each entry.
@@ -226,8 +255,8 @@ class HistoryRanker {
   BlockSelection selection_;
   std::int64_t first_ = 0;
   std::int64_t count_ = 0;
-  std::array<bool, kPanelTiles> wanted_{};  // whether the panel's tile holds a candidate
-  Scratch<float> packed_;                   // (panel's tiles, named items, kTile)
+  Scratch<float> sums_;    // (rows, kGroup)
+  Scratch<float> packed_;  // (the group's panels, named items, kPanel)
 };
 
 /// items[first .. first+kTile) -> packed[k * kTile + c], zeros beyond the last item.

@@ -10,6 +10,7 @@
 #include "simd/loops.hpp"
 
 using namespace pyhybrid;
+using simd::kPanel;
 using simd::kSquare;
 using simd::kTile;
 using simd::kUsers;
@@ -41,17 +42,17 @@ TEST(a_named_level_says_its_name) {
 }
 
 TEST(rows_are_added_in_order) {
-  const Floats rows = numbers(5 * 100, 7);
+  const Floats rows = numbers(5 * kPanel, 7);
   const Items places{3, 0, 3, 4};
   const Floats weights{2, -1, 1, 3};
   for (const simd::Loops* loops : levels()) {
-    Floats sums(kTile, -9);
-    loops->add_rows(sums.data(), rows.data(), 100, places.data(), weights.data(), 4);
-    for (std::int64_t c = 0; c < kTile; ++c) {
-      CHECK(sums[c] == 3 * rows[300 + c] - rows[c] + 3 * rows[400 + c]);
+    Floats sums(kPanel, -9);
+    loops->add_rows(sums.data(), rows.data(), places.data(), weights.data(), 4);
+    for (std::int64_t c = 0; c < kPanel; ++c) {
+      CHECK(sums[c] == 3 * rows[3 * kPanel + c] - rows[c] + 3 * rows[4 * kPanel + c]);
     }
-    loops->add_rows(sums.data(), rows.data(), 100, places.data(), weights.data(), 0);
-    CHECK(sums == Floats(kTile, 0));
+    loops->add_rows(sums.data(), rows.data(), places.data(), weights.data(), 0);
+    CHECK(sums == Floats(kPanel, 0));
   }
 }
 

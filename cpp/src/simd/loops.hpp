@@ -8,6 +8,9 @@ namespace pyhybrid::simd {
 /// Items are scored a tile at a time: a tile's scores fit registers, its candidates one word.
 constexpr std::int64_t kTile = 64;
 
+/// Items whose weights are added up together: the fewer, the more histories' items fit a cache.
+constexpr std::int64_t kPanel = kTile / 2;
+
 /// Users whose scores of one tile are computed together.
 constexpr std::int64_t kUsers = 6;
 
@@ -19,10 +22,10 @@ constexpr std::int64_t kSquare = 16;
 struct Loops {
   const char* name;
 
-  /// sums[c] = sum over k of weights[k] * rows[places[k] * stride + c], c < kTile, in the order of
+  /// sums[c] = sum over k of weights[k] * rows[places[k] * kPanel + c], c < kPanel, in the order of
   /// k.
-  void (*add_rows)(float* sums, const float* rows, std::int64_t stride, const std::int32_t* places,
-                   const float* weights, std::int64_t count);
+  void (*add_rows)(float* sums, const float* rows, const std::int32_t* places, const float* weights,
+                   std::int64_t count);
 
   /// scores[u * kTile + c] = sum over k of users[u][k] * items[k * kTile + c], u < kUsers, c <
   /// kTile.

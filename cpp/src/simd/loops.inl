@@ -20,24 +20,22 @@ typedef float LooseVec __attribute__((vector_size(PYHYBRID_VECTOR_BYTES), aligne
 
 constexpr int kLanes = PYHYBRID_VECTOR_BYTES / 4;
 
-// Vectors of sums that stay in registers: of 32 registers with AVX-512, else of 16.
-constexpr int kSums = kLanes == 16 ? 4 : 8;
+// Vectors of items whose sums stay in registers: of 32 registers with AVX-512, else of 16.
 constexpr int kProductVecs = kLanes == 16 ? 4 : 2;
 
 Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
 void store(float* to, Vec value) { *reinterpret_cast<LooseVec*>(to) = value; }
 
-void add_rows(float* sums, const float* rows, std::int64_t stride, const std::int32_t* places,
-              const float* weights, std::int64_t count) {
-  for (int left = 0; left < kTile; left += kSums * kLanes) {
-    Vec sum[kSums] = {};
-    for (std::int64_t k = 0; k < count; ++k) {
-      const float* row = rows + places[k] * stride + left;
-      const float weight = weights[k];
-      for (int v = 0; v < kSums; ++v) sum[v] += weight * load(row + v * kLanes);
-    }
-    for (int v = 0; v < kSums; ++v) store(sums + left + v * kLanes, sum[v]);
+void add_rows(float* sums, const float* rows, const std::int32_t* places, const float* weights,
+              std::int64_t count) {
+  constexpr int kVecs = kPanel / kLanes;
+  Vec sum[kVecs] = {};
+  for (std::int64_t k = 0; k < count; ++k) {
+    const float* row = rows + places[k] * kPanel;
+    const float weight = weights[k];
+    for (int v = 0; v < kVecs; ++v) sum[v] += weight * load(row + v * kLanes);
   }
+  for (int v = 0; v < kVecs; ++v) store(sums + v * kLanes, sum[v]);
 }
 
 void multiply(float* scores, const float* const* users, const float* items, std::int64_t dim) {

@@ -102,6 +102,27 @@ def test_counts_are_exact_at_size(dtype):
     np.testing.assert_array_equal(kernels.gram(x, dtype=dtype), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("users", "items", "popular"), [(700, 300, 40), (130, 90, 90), (64, 1000, 20)]
+)
+def test_counts_of_popular_items_are_exact_wherever_they_stand(users, items, popular, dtype):
+    # Items that many users share are counted in another way than the rest.
+    rng = np.random.default_rng(popular)
+    shown = rng.choice(items, min(items, 400), replace=False)
+    liked = shown[:popular]
+    density = np.where(np.isin(shown, liked), rng.uniform(0.3, 0.95, len(shown)), 0.02)
+    has = rng.random((users, len(shown))) < density
+    rows, columns = np.nonzero(has)
+    ones = np.ones(len(rows), dtype=np.float32)
+    x = csr_array((ones, (rows, shown[columns])), shape=(users, items))
+    expected = has.T.astype(np.int64) @ has
+    for threads in (1, 2, 3):
+        counts = kernels.gram(x, dtype=dtype, threads=threads)
+        np.testing.assert_array_equal(counts[np.ix_(shown, shown)], expected)
+        assert counts.sum(dtype=np.float64) == expected.sum()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_same_bits_for_any_number_of_threads(weighted, dtype):

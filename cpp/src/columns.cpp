@@ -12,14 +12,15 @@ constexpr std::int64_t kEntriesPerRange = 1 << 16;  // at least, if there is mor
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-/// The row in which the entry stands, or the row after the last.
-std::int64_t row_of(const Csr& x, std::int64_t place) {
-  return std::visit(
+/// The row in which the entry stands, or one shortly before, where a range of rows may begin.
+std::int64_t range_start(const Csr& x, std::int64_t place) {
+  const std::int64_t row = std::visit(
       [&](auto indptr) {
         const auto after = std::upper_bound(indptr.begin(), indptr.end(), place);
         return std::min<std::int64_t>(x.rows, after - indptr.begin() - 1);
       },
       x.indptr);
+  return row / CommonUsers::kUsersTogether * CommonUsers::kUsersTogether;
 }
 
 }  // namespace
@@ -33,6 +34,8 @@ ColumnOrder<Column>::ColumnOrder(const Csr& x, int threads, Control& control)
       entries_(x.stored()) {
   copy_columns();
   if (!canonical_) make_canonical();
+  count_entries();
+  if (binary()) set_popular_last();
   order_entries();
 }
 
@@ -42,9 +45,9 @@ void ColumnOrder<Column>::for_rows(Visit visit) {
   for_each_block(ranges_, static_cast<int>(ranges_), control_, [&]() -> Worker {
     return [&](std::int64_t range, Ticker& ticker) {
       const std::int64_t stored = x_.stored();
-      const std::int64_t first = range == 0 ? 0 : row_of(x_, stored * range / ranges_);
+      const std::int64_t first = range == 0 ? 0 : range_start(x_, stored * range / ranges_);
       const std::int64_t last =
-          range + 1 == ranges_ ? x_.rows : row_of(x_, stored * (range + 1) / ranges_);
+          range + 1 == ranges_ ? x_.rows : range_start(x_, stored * (range + 1) / ranges_);
       for (std::int64_t row = first; row < last; ++row) {
         const auto [begin, end] = x_.extent(row);
         visit(range, row, begin, row_ends_.empty() ? end : row_ends_[size(row)]);
@@ -108,30 +111,71 @@ void ColumnOrder<Column>::make_canonical() {
   all_ones_ = all_ones;
 }
 
-/// Counts each range's entries by column, so that ranges know where theirs begin in every column,
-/// and can be written in parallel.
+/// Counts each range's entries by column.
 template <class Column>
-void ColumnOrder<Column>::order_entries() {
-  const std::int64_t cols = x_.cols;
-  std::vector<std::vector<std::int64_t>> next(size(ranges_));
-  for (auto& counts : next) counts.resize(size(cols), 0);
+void ColumnOrder<Column>::count_entries() {
+  next_.resize(size(ranges_));
+  for (auto& counts : next_) counts.resize(size(x_.cols), 0);
   for_rows([&](std::int64_t range, std::int64_t, std::int64_t first, std::int64_t end) {
-    std::int64_t* counts = next[size(range)].data();
+    std::int64_t* counts = next_[size(range)].data();
     for (std::int64_t place = first; place < end; ++place) ++counts[columns_[place]];
   });
-  starts_.resize(size(cols) + 1);
-  std::int64_t start = 0;
-  for (std::int64_t col = 0; col < cols; ++col) {
-    starts_[size(col)] = start;
-    for (auto& counts : next) start += std::exchange(counts[size(col)], start);
+}
+
+/// Chooses the popular columns and, if there are any, moves them to the end of each row and tells
+/// popular() who has them.
+template <class Column>
+void ColumnOrder<Column>::set_popular_last() {
+  std::vector<std::int64_t> totals(size(x_.cols), 0);
+  for (const auto& counts : next_) {
+    for (std::size_t col = 0; col < totals.size(); ++col) totals[col] += counts[col];
   }
-  starts_[size(cols)] = start;
-  for_rows([&](std::int64_t range, std::int64_t, std::int64_t first, std::int64_t end) {
-    std::int64_t* slots = next[size(range)].data();
+  popular_ = CommonUsers(items_worth_bitmaps(totals, x_.rows), x_.cols, x_.rows);
+  if (popular_.items().empty()) return;
+  for (auto& counts : next_) {
+    for (const std::int32_t col : popular_.items()) counts[size(col)] = 0;
+  }
+  std::vector<std::vector<std::int32_t>> scratch(size(ranges_));
+  for (auto& numbers : scratch) numbers.resize(popular_.items().size() + 1);
+  for_rows([&](std::int64_t range, std::int64_t row, std::int64_t first, std::int64_t end) {
+    // Without a branch on what can't be foretold.
+    std::int32_t* numbers = scratch[size(range)].data();
+    std::int64_t unpopular = 0, popular = 0;
     for (std::int64_t place = first; place < end; ++place) {
-      entries_[slots[columns_[place]]++] = Entry(place, end - place);
+      const Column column = columns_[place];
+      const std::int32_t number = popular_.number(column);
+      columns_[first + unpopular] = column;
+      numbers[popular] = number;
+      unpopular += number < 0 ? 1 : 0;
+      popular += number < 0 ? 0 : 1;
+    }
+    for (std::int64_t k = 0; k < popular; ++k) {
+      popular_.add(numbers[k], row);
+      columns_[first + unpopular + k] = static_cast<Column>(popular_.items()[size(numbers[k])]);
     }
   });
+}
+
+/// Finds where each range's entries begin in every column, so that ranges can be written in
+/// parallel.
+template <class Column>
+void ColumnOrder<Column>::order_entries() {
+  starts_.resize(size(x_.cols) + 1);
+  std::int64_t start = 0;
+  for (std::size_t col = 0; col < size(x_.cols); ++col) {
+    starts_[col] = start;
+    for (auto& counts : next_) start += std::exchange(counts[col], start);
+  }
+  starts_.back() = start;
+  for_rows([&](std::int64_t range, std::int64_t, std::int64_t first, std::int64_t end) {
+    std::int64_t* next = next_[size(range)].data();
+    for (std::int64_t place = first; place < end; ++place) {
+      const Column column = columns_[place];
+      if (popular_.number(column) >= 0) break;  // so are all that follow
+      entries_[next[column]++] = Entry(place, end - place);
+    }
+  });
+  next_.clear();
 }
 
 template class ColumnOrder<std::uint16_t>;

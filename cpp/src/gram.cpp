@@ -13,11 +13,11 @@
 namespace pyhybrid {
 namespace {
 
-constexpr std::int64_t kItemsPerBlock = 4;     // rows of G that a thread takes at once
-constexpr std::int64_t kExactCount = 1 << 24;  // float holds every integer up to here
-constexpr std::int64_t kAhead = 4;             // entries: how far ahead their rows are fetched
+constexpr std::int64_t kItemsPerBlock = 4;  // rows of G that a thread takes at once
+constexpr std::int64_t kAhead = 4;          // entries: how far ahead their rows are fetched
 
-/// Adds row `item` of G, from the diagonal on, to `sums`, which is indexed by item.
+/// Adds row `item` of G, from the diagonal on and for all popular items, to `sums`, which is
+/// indexed by item.
 template <bool kBinary, class Column, class Sum>
 void add_row(std::int64_t item, const ColumnOrder<Column>& order, const float* values, Sum* sums) {
   const auto entries = order.entries(item);
@@ -44,27 +44,34 @@ class RowSums {
  public:
   explicit RowSums(std::int64_t n) : n_(n) {}
 
-  /// Writes row[item .. n).
+  /// Writes row `item` of `matrix` from the diagonal on and, for the popular items before that, in
+  /// the row and in theirs.
   template <class Column, class Value>
   void write_row(std::int64_t item, const ColumnOrder<Column>& order, const float* values,
-                 Value* row) {
+                 Value* matrix) {
     if constexpr (!kBinary) {
-      write_row(item, order, values, row, wide_);
+      write_row(item, order, values, matrix, wide_);
     } else if (order.entries(item).size() <= std::numeric_limits<std::uint16_t>::max()) {
-      write_row(item, order, values, row, narrow_);
+      write_row(item, order, values, matrix, narrow_);
     } else {
-      write_row(item, order, values, row, wide_);
+      write_row(item, order, values, matrix, wide_);
     }
   }
 
  private:
   template <class Column, class Value, class Sum>
   void write_row(std::int64_t item, const ColumnOrder<Column>& order, const float* values,
-                 Value* row, std::vector<Sum>& sums) {
+                 Value* matrix, std::vector<Sum>& sums) {
     sums.assign(static_cast<std::size_t>(n_), Sum{0});
     add_row<kBinary>(item, order, values, sums.data());
+    Value* row = matrix + item * n_;
     for (std::int64_t j = item; j < n_; ++j) {
       row[j] = static_cast<Value>(sums[static_cast<std::size_t>(j)]);
+    }
+    for (const std::int32_t j : order.popular().items()) {
+      if (j > item) break;
+      row[j] = static_cast<Value>(sums[static_cast<std::size_t>(j)]);
+      matrix[j * n_ + item] = row[j];
     }
   }
 
@@ -73,8 +80,18 @@ class RowSums {
   std::vector<std::conditional_t<kBinary, std::uint32_t, double>> wide_;
 };
 
-/// Fills G: rows of the upper triangle in small blocks, and as soon as a band of rows is whole,
-/// while the caches still hold it, its mirror image.
+/// The rows of a band that are not popular, as bits.
+template <class Column>
+std::uint64_t unpopular(const ColumnOrder<Column>& order, std::int64_t band) {
+  std::uint64_t rows = ~std::uint64_t{0};
+  for (const std::int32_t item : order.popular().items()) {
+    if (item / kBand == band) rows &= ~(std::uint64_t{1} << (item % kBand));
+  }
+  return rows;
+}
+
+/// Fills G but for the pairs of popular items: rows of the upper triangle in small blocks, and as
+/// soon as a band of rows is whole, while the caches still hold it, its mirror image.
 template <bool kBinary, class Column, class Value>
 void fill(const ColumnOrder<Column>& order, const float* values, Value* out, std::int64_t n,
           int threads, Control& control) {
@@ -90,12 +107,12 @@ void fill(const ColumnOrder<Column>& order, const float* values, Value* out, std
       const std::int64_t first = block * kItemsPerBlock;
       const std::int64_t end = std::min(n, first + kItemsPerBlock);
       for (std::int64_t item = first; item < end; ++item) {
-        sums.write_row(item, order, values, out + item * n);
+        if (order.popular().number(item) < 0) sums.write_row(item, order, values, out);
         ticker.advance(static_cast<double>(order.entries(item).size()));
       }
       const std::int64_t band = first / kBand;
       if (missing[static_cast<std::size_t>(band)].fetch_sub(end - first) == end - first) {
-        mirror_band(out, n, band * kBand, std::min(n, (band + 1) * kBand));
+        mirror_band(out, n, band * kBand, std::min(n, (band + 1) * kBand), unpopular(order, band));
         ticker.advance(0.0);
       }
     };
@@ -105,8 +122,8 @@ void fill(const ColumnOrder<Column>& order, const float* values, Value* out, std
 template <class Column, class Value>
 void gram_of(const Csr& x, Value* out, int threads, Control& control) {
   const ColumnOrder<Column> order(x, threads, control);
-  const bool binary = order.all_ones() && x.rows <= kExactCount;
-  if (binary) {
+  order.popular().count(out, x.cols, threads, control);
+  if (order.binary()) {
     fill<true>(order, order.values(), out, x.cols, threads, control);
   } else {
     fill<false>(order, order.values(), out, x.cols, threads, control);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -82,7 +83,9 @@ static Values inverse_in_tiles(Values matrix, std::int64_t n, std::int64_t most)
   inverse.cholesky();
   inverse.invert_triangle();
   inverse.multiply_triangle();
-  mirror_band(matrix.data(), n, 0, n);
+  for (std::int64_t first = 0; first < n; first += kBand) {
+    mirror_band(matrix.data(), n, first, std::min(n, first + kBand));
+  }
   return matrix;
 }
 

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <limits>
+#include <random>
 #include <stdexcept>
 
 #include "check.hpp"
@@ -41,6 +43,37 @@ TEST(equals_the_product_for_every_index_type) {
   agrees<std::int64_t, std::int64_t>();
   agrees<std::int32_t, std::int64_t>();
   agrees<std::int64_t, std::int32_t>();
+}
+
+/// Ones, named once a row: the first half of the items by most users, every third by few.
+template <class Index>
+static Matrix<std::int64_t, Index> popular_matrix(std::int64_t rows, std::int64_t cols,
+                                                  unsigned seed) {
+  std::mt19937 random(seed);
+  Matrix<std::int64_t, Index> x{rows, cols, {0}, {}, {}};
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t col = 0; col < cols; ++col) {
+      if (random() % 100 < (col % 3 == 0 ? 3U : col < cols / 2 ? 80U : 20U)) {
+        x.indices.push_back(static_cast<Index>(col));
+      }
+    }
+    if (row % 2 == 1) std::reverse(x.indices.begin() + x.indptr.back(), x.indices.end());
+    x.indptr.push_back(static_cast<std::int64_t>(x.indices.size()));
+  }
+  x.values.assign(x.indices.size(), 1.0F);
+  return x;
+}
+
+TEST(popular_items_are_counted_exactly) {
+  for (const int rows : {63, 400})
+    for (const int cols : {40, 64, 90, 200}) {
+      const auto x = popular_matrix<std::int32_t>(rows, cols, rows + cols);
+      const auto exact = expected<double>(x);
+      for (const int threads : {1, 2, 7}) {
+        CHECK(gram_of<double>(x.view(), threads) == exact);
+        CHECK(gram_of<float>(x.view(), threads) == std::vector<float>(exact.begin(), exact.end()));
+      }
+    }
 }
 
 TEST(weights_are_summed_in_double) {

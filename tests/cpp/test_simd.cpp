@@ -14,6 +14,7 @@ using simd::kPanel;
 using simd::kSquare;
 using simd::kTile;
 using simd::kUsers;
+using simd::kWordItems;
 using Floats = std::vector<float>;
 using Items = std::vector<std::int32_t>;
 
@@ -24,6 +25,9 @@ static std::vector<const simd::Loops*> levels() {
   const std::string best = simd_level();
   if (best != "baseline") all.push_back(&simd::kAvx2);
   if (best == "avx512") all.push_back(&simd::kAvx512);
+  if (best == "avx512" && __builtin_cpu_supports("avx512vpopcntdq")) {
+    all.push_back(&simd::kAvx512Popcnt);
+  }
 #endif
   return all;
 }
@@ -36,7 +40,7 @@ static Floats numbers(std::int64_t count, int distinct, unsigned seed = 1) {
 }
 
 TEST(a_named_level_says_its_name) {
-  const std::vector<std::string> names{"baseline", "avx2", "avx512"};
+  const std::vector<std::string> names{"baseline", "avx2", "avx512", "avx512"};
   const auto all = levels();
   for (std::size_t k = 0; k < all.size(); ++k) CHECK(all[k]->name == names[k]);
 }
@@ -183,12 +187,38 @@ TEST(ties_rank_by_their_order) {
 
 TEST(a_square_is_transposed) {
   const Floats from = numbers(kSquare * 21, 1000);
-  for (const simd::Loops* loops : levels()) {
-    Floats to(kSquare * 19, -9);
-    loops->transpose(from.data(), 21, to.data(), 19);
-    for (std::int64_t r = 0; r < kSquare; ++r) {
-      for (std::int64_t c = 0; c < kSquare; ++c) CHECK(to[c * 19 + r] == from[r * 21 + c]);
-      for (std::int64_t c = kSquare; c < 19; ++c) CHECK(to[r * 19 + c] == -9);
+  for (const std::uint32_t wanted : {0xFFFFU, 0U, 1U, 0x8000U, 0xFEFFU, 0x00FFU, 0x0F3CU}) {
+    for (const simd::Loops* loops : levels()) {
+      Floats to(kSquare * 19, -9);
+      loops->transpose(from.data(), 21, to.data(), 19, wanted);
+      for (std::int64_t c = 0; c < kSquare; ++c) {
+        for (std::int64_t r = 0; r < 19; ++r) {
+          const bool written = r < kSquare && (wanted >> r & 1) != 0;
+          CHECK(to[c * 19 + r] == (written ? from[r * 21 + c] : -9));
+        }
+      }
+    }
+  }
+}
+
+TEST(common_bits_are_counted_and_added) {
+  for (const std::int64_t words : {0, 1, 3, 70}) {
+    std::mt19937_64 random(3);
+    std::vector<std::uint64_t> a(kWordItems * words), b(kWordItems * words);
+    for (auto* bits : {&a, &b}) std::generate(bits->begin(), bits->end(), random);
+    if (words > 1) std::fill_n(a.begin(), kWordItems, ~std::uint64_t{0});
+    for (const simd::Loops* loops : levels()) {
+      std::vector<std::uint64_t> counts(kWordItems * kWordItems, 5);
+      loops->count_common(counts.data(), a.data(), b.data(), words);
+      for (std::int64_t i = 0; i < kWordItems; ++i) {
+        for (std::int64_t j = 0; j < kWordItems; ++j) {
+          std::uint64_t common = 5;
+          for (std::int64_t w = 0; w < words; ++w) {
+            common += std::popcount(a[w * kWordItems + i] & b[w * kWordItems + j]);
+          }
+          CHECK(counts[i * kWordItems + j] == common);
+        }
+      }
     }
   }
 }

@@ -30,7 +30,9 @@ const Loops& choose() {
                     "unset it to use the best that this processor has");
   }
 #if defined(PYHYBRID_X86)
-  if (most == "avx512" && has_avx512()) return kAvx512;
+  if (most == "avx512" && has_avx512()) {
+    return __builtin_cpu_supports("avx512vpopcntdq") ? kAvx512Popcnt : kAvx512;
+  }
   if (most != "baseline" && has_avx2()) return kAvx2;
 #endif
   return kBaseline;

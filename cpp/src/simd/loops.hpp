@@ -17,6 +17,9 @@ constexpr std::int64_t kUsers = 6;
 /// Rows and columns that are transposed together: a row of them is a cache line.
 constexpr std::int64_t kSquare = 16;
 
+/// Items whose bitmaps are compared together, a word of each.
+constexpr std::int64_t kWordItems = 8;
+
 /// One instruction set's loops. At one level a result depends on the arguments alone; between
 /// levels sums differ in the last bits, as some fuse a multiplication with its addition.
 struct Loops {
@@ -48,8 +51,19 @@ struct Loops {
   /// places[k] = how many candidates are better than the k-th; ties go to the earlier one.
   void (*rank)(std::int32_t* places, const float* scores, std::int64_t count);
 
-  /// to[c * to_stride + r] = from[r * from_stride + c], r and c < kSquare; the two do not overlap.
-  void (*transpose)(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride);
+  /// to[c * to_stride + r] = from[r * from_stride + c], r and c < kSquare, where bit r is set in
+  /// `wanted`; nothing else is read or written, and the two do not overlap.
+  void (*transpose)(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride,
+                    std::uint32_t wanted);
+
+  /// counts[i * kWordItems + j] += how many bits a[w * kWordItems + i] and b[w * kWordItems + j]
+  /// have in common, over w < words; i and j < kWordItems.
+  void (*count_common)(std::uint64_t* counts, const std::uint64_t* a, const std::uint64_t* b,
+                       std::int64_t words);
+
+  /// What count_common takes for a word of two items, beside what gram takes to add a pair of items
+  /// to its sums, by which to choose between the two.
+  double word_cost;
 };
 
 /// The best level that this processor has, or a lower one named by PYHYBRID_SIMD: baseline, avx2 or
@@ -59,5 +73,6 @@ const Loops& loops();
 extern const Loops kBaseline;
 extern const Loops kAvx2;
 extern const Loops kAvx512;
+extern const Loops kAvx512Popcnt;  // where avx512 counts bits in vectors too: the same results
 
 }  // namespace pyhybrid::simd

@@ -243,20 +243,81 @@ void transpose_lanes(Vec* rows) {
   }
 }
 
-void transpose(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
+/// Stores the lanes whose bit is set.
+void store_some(float* to, Vec value, std::uint32_t lanes) {
+#if PYHYBRID_VECTOR_BYTES == 64
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>(lanes), (__m512)value);
+#else
+  for (int l = 0; l < kLanes; ++l) {
+    if ((lanes >> l & 1) != 0) to[l] = value[l];
+  }
+#endif
+}
+
+void transpose(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride,
+               std::uint32_t wanted) {
+  constexpr std::uint32_t kAll = (1U << kLanes) - 1;
   for (int r = 0; r < kSquare; r += kLanes) {
+    const std::uint32_t lanes = wanted >> r & kAll;
     for (int c = 0; c < kSquare; c += kLanes) {
       Vec rows[kLanes];
-      for (int k = 0; k < kLanes; ++k) rows[k] = load(from + (r + k) * from_stride + c);
+      for (int k = 0; k < kLanes; ++k) {
+        rows[k] = (lanes >> k & 1) != 0 ? load(from + (r + k) * from_stride + c) : Vec{};
+      }
       transpose_lanes(rows);
-      for (int k = 0; k < kLanes; ++k) store(to + (c + k) * to_stride + r, rows[k]);
+      for (int k = 0; k < kLanes; ++k) {
+        if (lanes == kAll) {
+          store(to + (c + k) * to_stride + r, rows[k]);
+        } else {
+          store_some(to + (c + k) * to_stride + r, rows[k], lanes);
+        }
+      }
     }
   }
 }
 
+#if defined(__AVX512VPOPCNTDQ__)
+constexpr double kWordCost = 0.06;
+
+void count_common(std::uint64_t* counts, const std::uint64_t* a, const std::uint64_t* b,
+                  std::int64_t words) {
+  __m512i sums[kWordItems];
+  for (int i = 0; i < kWordItems; ++i) sums[i] = _mm512_loadu_si512(counts + i * kWordItems);
+  for (std::int64_t w = 0; w < words; ++w) {
+    const __m512i others = _mm512_loadu_si512(b + w * kWordItems);
+    for (int i = 0; i < kWordItems; ++i) {
+      const auto word = static_cast<long long>(a[w * kWordItems + i]);
+      const __m512i common = _mm512_and_si512(_mm512_set1_epi64(word), others);
+      sums[i] = _mm512_add_epi64(sums[i], _mm512_popcnt_epi64(common));
+    }
+  }
+  for (int i = 0; i < kWordItems; ++i) _mm512_storeu_si512(counts + i * kWordItems, sums[i]);
+}
+#else
+#if defined(__POPCNT__)
+constexpr double kWordCost = 0.3;
+#else
+constexpr double kWordCost = 2.0;
+#endif
+
+void count_common(std::uint64_t* counts, const std::uint64_t* a, const std::uint64_t* b,
+                  std::int64_t words) {
+  for (int i = 0; i < kWordItems; ++i) {
+    std::uint64_t sums[kWordItems] = {};
+    for (std::int64_t w = 0; w < words; ++w) {
+      const std::uint64_t word = a[w * kWordItems + i];
+      for (int j = 0; j < kWordItems; ++j) {
+        sums[j] += static_cast<std::uint64_t>(__builtin_popcountll(word & b[w * kWordItems + j]));
+      }
+    }
+    for (int j = 0; j < kWordItems; ++j) counts[i * kWordItems + j] += sums[j];
+  }
+}
+#endif
+
 }  // namespace
 
-const Loops PYHYBRID_LEVEL{PYHYBRID_LEVEL_NAME, add_rows, multiply, above, append,
-                           keep_best,           rank,     transpose};
+const Loops PYHYBRID_LEVEL{PYHYBRID_LEVEL_NAME, add_rows, multiply,  above,        append,
+                           keep_best,           rank,     transpose, count_common, kWordCost};
 
 }  // namespace pyhybrid::simd

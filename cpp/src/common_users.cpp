@@ -1,0 +1,107 @@
+#include "common_users.hpp"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <utility>
+
+#include "simd/loops.hpp"
+
+namespace pyhybrid {
+namespace {
+
+constexpr std::int64_t kFewest = 16;       // items; fewer are not worth a pass of their own
+constexpr std::int64_t kTilesAtOnce = 4;   // whose words are used as often while they are cached
+constexpr std::int64_t kWordsAtOnce = 64;  // 2 x 4 tiles of so many words take 32 KB
+
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+std::vector<std::int32_t> items_worth_bitmaps(std::span<const std::int64_t> users_of,
+                                              std::int64_t users) {
+  std::vector<std::int32_t> items(users_of.size());
+  std::iota(items.begin(), items.end(), 0);
+  std::stable_sort(items.begin(), items.end(), [&](std::int32_t a, std::int32_t b) {
+    return users_of[size(a)] > users_of[size(b)];
+  });
+  // An item's pairs with the more popular ones: what they take to visit, were users to choose
+  // independently, and what their words take.
+  const auto words = static_cast<double>(ceil_div(users, CommonUsers::kUsersTogether));
+  double entries = 0.0;
+  std::size_t worth = 0;
+  for (; worth < items.size(); ++worth) {
+    const auto popularity = static_cast<double>(users_of[size(items[worth])]);
+    entries += popularity;
+    const double visits = popularity * entries / static_cast<double>(users);
+    if (!(visits > simd::loops().word_cost * words * static_cast<double>(worth + 1))) break;
+  }
+  items.resize(static_cast<std::int64_t>(worth) < kFewest ? 0 : worth);
+  std::sort(items.begin(), items.end());
+  return items;
+}
+
+CommonUsers::CommonUsers(std::vector<std::int32_t> items, std::int64_t n_items, std::int64_t users)
+    : items_(std::move(items)),
+      numbers_(size(n_items), -1),
+      words_(ceil_div(users, kUsersTogether)),
+      bits_(size(ceil_div(static_cast<std::int64_t>(items_.size()), kTogether) * words_ *
+                 kTogether)) {
+  for (std::size_t k = 0; k < items_.size(); ++k) {
+    numbers_[size(items_[k])] = static_cast<std::int32_t>(k);
+  }
+}
+
+template <class Value>
+void CommonUsers::count(Value* matrix, std::int64_t n_items, int threads, Control& control) const {
+  static_assert(kTogether == simd::kWordItems);
+  const auto items = static_cast<std::int64_t>(items_.size());
+  const std::int64_t tiles = ceil_div(items, kTogether);
+  const std::int64_t blocks = ceil_div(tiles, kTilesAtOnce);
+  const simd::Loops& loops = simd::loops();
+  using Counts = std::array<std::uint64_t, kTogether * kTogether>;
+
+  // Each block holds the pairs of some tiles with some others, not before them.
+  for_each_block(blocks * blocks, threads, control, [&]() -> Worker {
+    return [&, counts = std::vector<Counts>(size(kTilesAtOnce * kTilesAtOnce))](
+               std::int64_t block, Ticker& ticker) mutable {
+      const std::int64_t top = block / blocks * kTilesAtOnce, left = block % blocks * kTilesAtOnce;
+      if (left < top) return;
+      const std::int64_t bottom = std::min(tiles, top + kTilesAtOnce);
+      const std::int64_t right = std::min(tiles, left + kTilesAtOnce);
+      std::fill(counts.begin(), counts.end(), Counts{});
+      for (std::int64_t first = 0; first < words_; first += kWordsAtOnce) {
+        const std::int64_t words = std::min(kWordsAtOnce, words_ - first);
+        auto* sums = counts.data();
+        for (std::int64_t a = top; a < bottom; ++a) {
+          for (std::int64_t b = left; b < right; ++b) {
+            loops.count_common((sums++)->data(), &bits_[size((a * words_ + first) * kTogether)],
+                               &bits_[size((b * words_ + first) * kTogether)], words);
+          }
+        }
+        ticker.advance(0.0);
+      }
+      const auto* sums = counts.data();
+      for (std::int64_t a = top; a < bottom; ++a) {
+        for (std::int64_t b = left; b < right; ++b, ++sums) {
+          for (std::int64_t i = a * kTogether; i < std::min(items, (a + 1) * kTogether); ++i) {
+            Value* row = matrix + items_[size(i)] * n_items;
+            for (std::int64_t j = std::max(i, b * kTogether);
+                 j < std::min(items, (b + 1) * kTogether); ++j) {
+              const std::uint64_t count = (*sums)[size(i % kTogether * kTogether + j % kTogether)];
+              row[items_[size(j)]] = static_cast<Value>(count);
+              matrix[items_[size(j)] * n_items + items_[size(i)]] = row[items_[size(j)]];
+            }
+          }
+        }
+      }
+    };
+  });
+}
+
+template void CommonUsers::count<float>(float*, std::int64_t, int, Control&) const;
+template void CommonUsers::count<double>(double*, std::int64_t, int, Control&) const;
+
+}  // namespace pyhybrid

@@ -3,8 +3,9 @@
 //   cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DPYHYBRID_BENCH=ON
 //   cmake --build build/bench && build/bench/bench/kernels gram 136677 20108 73 2 5
 //
-// Arguments: gram, top_n, factors, scores, rankings or weights; users, items, items a user,
-// threads, repetitions. Prints the seconds of each repetition.
+// Arguments: gram, top_n, factors, scores, rankings, weights or panels; users, items, items a user,
+// threads, repetitions. Prints the seconds of each repetition. `panels` is top_n's additions alone,
+// again and again from the same packed weights: a bound on what it could reach.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -17,6 +18,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "openblas.hpp"
@@ -25,6 +27,7 @@
 #include "pyhybrid/metrics.hpp"
 #include "pyhybrid/simd.hpp"
 #include "pyhybrid/top_n.hpp"
+#include "simd/loops.hpp"
 
 namespace {
 
@@ -32,6 +35,7 @@ using namespace pyhybrid;
 
 constexpr std::int64_t kTop = 100;
 constexpr std::int64_t kDim = 64;
+constexpr std::int64_t kRowsAtOnce = 64;
 constexpr std::int64_t kMostScored = 20000;  // rows that are ranked; all are counted
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
@@ -85,6 +89,28 @@ std::vector<float> normal(std::int64_t count) {
   return values;
 }
 
+/// Adds up one panel of weights for all histories, as often as there are panels.
+void add_panels(const Csr& histories, const std::vector<float>& panel, std::vector<float>& sums,
+                int threads) {
+  const auto indptr = std::get<std::span<const std::int64_t>>(histories.indptr);
+  const auto indices = std::get<std::span<const std::int32_t>>(histories.indices);
+  const std::int64_t panels = (histories.cols + simd::kPanel - 1) / simd::kPanel;
+  const std::int64_t blocks = (histories.rows + kRowsAtOnce - 1) / kRowsAtOnce;
+  for (std::int64_t k = 0; k < panels; ++k) {
+    for_each_block(blocks, 1.0, threads, nullptr, [&]() -> Worker {
+      return [&](std::int64_t block, Ticker&) {
+        const std::int64_t end = std::min(histories.rows, (block + 1) * kRowsAtOnce);
+        for (std::int64_t row = block * kRowsAtOnce; row < end; ++row) {
+          const std::int64_t first = indptr[size(row)];
+          simd::loops().add_rows(&sums[size(row * simd::kPanel)], panel.data(),
+                                 &indices[size(first)], &histories.values[size(first)],
+                                 indptr[size(row + 1)] - first);
+        }
+      };
+    });
+  }
+}
+
 void time(int repetitions, const std::function<void()>& kernel) {
   for (int repetition = 0; repetition < repetitions; ++repetition) {
     const auto start = std::chrono::steady_clock::now();
@@ -118,6 +144,10 @@ void run(const std::string& kernel, const Behaviour& behaviour, int threads, int
   } else if (kernel == "top_n") {
     const auto weights = normal(n * n);
     time(repetitions, [&] { top_n(histories, weights, unseen, out, threads); });
+  } else if (kernel == "panels") {
+    const auto panel = normal(n * simd::kPanel);
+    std::vector<float> sums(size(histories.rows * simd::kPanel));
+    time(repetitions, [&] { add_panels(histories, panel, sums, threads); });
   } else if (kernel == "factors") {
     const auto users = normal(histories.rows * kDim);
     const auto vectors = normal(n * kDim);

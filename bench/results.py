@@ -23,16 +23,18 @@ def write_result(name: str, figures: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Return the processor's name, and how many of its threads this process may use."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "threads": len(os.sched_getaffinity(0)),
-    }
+    """Return the processor's name, and how many of its threads this process may use.
+
+    With its family and model, as names like AMD EPYC stand for several generations.
+    """
+    fields: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    cpu = fields.get("model name", platform.processor())
+    if "cpu family" in fields:
+        cpu += f" (family {fields['cpu family']}, model {fields['model']})"
+    return {"cpu": cpu, "threads": len(os.sched_getaffinity(0))}
 
 
 def versions() -> dict[str, str]:

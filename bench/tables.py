@@ -1,7 +1,7 @@
-"""Write the README's tables from the results under bench/results.
+"""Write the tables of README.md and bench/README.md from the results under bench/results.
 
-python bench/tables.py            rewrites README.md
-python bench/tables.py --check    fails if README.md is not up to date
+python bench/tables.py            rewrites both
+python bench/tables.py --check    fails if one is not up to date
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from results import RESULTS
 
-README = Path(__file__).parents[1] / "README.md"
+PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("README.md"))
 
 
 def read(name: str) -> dict[str, Any]:
@@ -95,11 +95,50 @@ def kernels() -> str:
     return "\n".join(lines)
 
 
+def sizes() -> str:
+    """Tabulate time by numbers of users, items and threads, and the memory of the first call."""
+    result = read("kernels_sizes")
+    cells = {(c["kernel"], c["users"], c["items"], c["threads"]): c for c in result["cells"]}
+    threads = max(cell["threads"] for cell in result["cells"])
+    lines = [
+        f"| | users | items | events | 1 thread | {threads} threads | memory beside the input |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (kernel, users, items, used), cell in cells.items():
+        if used != threads:
+            continue
+        alone = seconds(cells[kernel, users, items, 1]["median"])
+        lines.append(
+            f"| `{kernel}` | {users:,} | {items:,} | {cell['events']:,} | {alone} "
+            f"| {seconds(cell['median'])} | {cell['peak_bytes_grown'] / 1e6:,.0f} MB |"
+        )
+    return "\n".join([*lines, "", f"({provenance(result)}; `python bench/kernels.py sizes`)"])
+
+
+def simd() -> str:
+    """Tabulate the kernels' time by instruction set."""
+    result = read("kernels_simd")
+    levels = list(next(iter(result["kernels"].values())))
+    lines = ["| | " + " | ".join(levels) + " |", "| --- " * (len(levels) + 1) + "|"]
+    for kernel, found in result["kernels"].items():
+        taken = [seconds(found[at]["median"]) if "median" in found[at] else "" for at in levels]
+        lines.append(f"| `{kernel}` | " + " | ".join(taken) + " |")
+    return "\n".join([*lines, "", f"({provenance(result)}; `python bench/kernels.py simd`)"])
+
+
 def seconds(value: float) -> str:
-    return f"{value:.1f} s" if value >= 1 else f"{1000 * value:.0f} ms"
+    if value >= 1:
+        return f"{value:.1f} s"
+    return f"{1000 * value:.0f} ms" if value >= 0.01 else f"{1000 * value:.1f} ms"
 
 
-TABLES = {"gowalla": gowalla, "ml1m_strong": ml1m_strong, "kernels": kernels}
+TABLES = {
+    "gowalla": gowalla,
+    "ml1m_strong": ml1m_strong,
+    "kernels": kernels,
+    "sizes": sizes,
+    "simd": simd,
+}
 
 
 def rewritten(text: str) -> str:
@@ -113,9 +152,9 @@ def rewritten(text: str) -> str:
 
 
 if __name__ == "__main__":
-    text = README.read_text()
-    if sys.argv[1:] == ["--check"]:
-        if rewritten(text) != text:
-            sys.exit("README.md differs from bench/results; run python bench/tables.py")
-    else:
-        README.write_text(rewritten(text))
+    for page in PAGES:
+        text = page.read_text()
+        if sys.argv[1:] != ["--check"]:
+            page.write_text(rewritten(text))
+        elif rewritten(text) != text:
+            sys.exit(f"{page} differs from bench/results; run python bench/tables.py")

@@ -132,7 +132,7 @@ def run_forked_within_a_kernel():
     signal.alarm(PATIENCE)
     from pyhybrid import kernels
 
-    x = csr_array((np.ones(2_000_000, np.float32), *block(4000, 500)), shape=(4000, 500))
+    x = csr_array((np.full(2_000_000, 2.0, np.float32), *block(4000, 500)), shape=(4000, 500))
     pids = []
 
     def fork(_):
@@ -406,8 +406,8 @@ def long_work(name, share=1.0):
         return lambda **kw: kernels.top_n_factors(users, items, 10, threads=1, **kw)
     rows, width, n_items = {"gram": (8000, 1000, 1000), "top_n": (100_000, 100, 6000)}[name]
     rows = int(rows * share)
-    ones = np.ones(rows * width, np.float32)
-    x = csr_array((ones, *block(rows, width)), shape=(rows, n_items))
+    weights = np.full(rows * width, 2.0, np.float32)  # ones would be counted sooner
+    x = csr_array((weights, *block(rows, width)), shape=(rows, n_items))
     if name == "gram":
         return lambda **kw: kernels.gram(x, threads=1, **kw)
     weights = rng.standard_normal((n_items, n_items), dtype=np.float32)
@@ -449,7 +449,7 @@ def run_handled_signal():
     signal.alarm(PATIENCE)
     seen = []
     signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
-    x = csr_array((np.ones(2_000_000, np.float32), *block(4000, 500)), shape=(4000, 500))
+    x = csr_array((np.full(2_000_000, 2.0, np.float32), *block(4000, 500)), shape=(4000, 500))
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
     total = float(kernels.gram(x, threads=1).sum(dtype=float))
     time.sleep(0.2)

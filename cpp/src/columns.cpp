@@ -30,12 +30,11 @@ ColumnOrder<Column>::ColumnOrder(const Csr& x, int threads, Control& control)
     : x_(x),
       ranges_(std::clamp<std::int64_t>(x.stored() / kEntriesPerRange, 1, resolve_threads(threads))),
       control_(control),
-      columns_(x.stored()),
-      entries_(x.stored()) {
+      columns_(x.stored()) {
   copy_columns();
   if (!canonical_) make_canonical();
   count_entries();
-  if (binary()) set_popular_last();
+  if (binary()) set_popular_last(threads);
   order_entries();
 }
 
@@ -125,13 +124,14 @@ void ColumnOrder<Column>::count_entries() {
 /// Chooses the popular columns and, if there are any, moves them to the end of each row and tells
 /// popular() who has them.
 template <class Column>
-void ColumnOrder<Column>::set_popular_last() {
+void ColumnOrder<Column>::set_popular_last(int threads) {
   std::vector<std::int64_t> totals(size(x_.cols), 0);
   for (const auto& counts : next_) {
     for (std::size_t col = 0; col < totals.size(); ++col) totals[col] += counts[col];
   }
-  popular_ = CommonUsers(items_worth_bitmaps(totals, x_.rows), x_.cols, x_.rows);
-  if (popular_.items().empty()) return;
+  auto items = items_worth_bitmaps(totals, x_.rows);
+  if (items.empty()) return;
+  popular_ = CommonUsers(std::move(items), x_.cols, x_.rows, threads, control_);
   for (auto& counts : next_) {
     for (const std::int32_t col : popular_.items()) counts[size(col)] = 0;
   }
@@ -167,6 +167,7 @@ void ColumnOrder<Column>::order_entries() {
     for (auto& counts : next_) start += std::exchange(counts[col], start);
   }
   starts_.back() = start;
+  entries_.reserve(start);
   for_rows([&](std::int64_t range, std::int64_t, std::int64_t first, std::int64_t end) {
     std::int64_t* next = next_[size(range)].data();
     for (std::int64_t place = first; place < end; ++place) {

@@ -58,6 +58,9 @@ class ColumnOrder {
   /// The popular columns, with the rows that have them.
   const CommonUsers& popular() const { return popular_; }
 
+  /// How many stored entries have no Entry, as they are popular() ones' or merged with another.
+  std::int64_t without_entry() const { return x_.stored() - starts_.back(); }
+
  private:
   static constexpr std::int64_t kExactCount = 1 << 24;  // float holds every integer up to here
 
@@ -70,7 +73,7 @@ class ColumnOrder {
   void copy_columns();
   void make_canonical();
   void count_entries();
-  void set_popular_last();
+  void set_popular_last(int threads);
   void order_entries();
 
   const Csr& x_;

@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kFewest = 16;       // items; fewer are not worth a pass of their own
 constexpr std::int64_t kTilesAtOnce = 4;   // whose words are used as often while they are cached
 constexpr std::int64_t kWordsAtOnce = 64;  // 2 x 4 tiles of so many words take 32 KB
+constexpr std::int64_t kWordsPerTick = 16 * kWordsAtOnce;
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
@@ -28,38 +29,49 @@ std::vector<std::int32_t> items_worth_bitmaps(std::span<const std::int64_t> user
     return users_of[size(a)] > users_of[size(b)];
   });
   // An item's pairs with the more popular ones: what they take to visit, were users to choose
-  // independently, and what their words take.
+  // independently; and what their words take, and its row and column, which are then written apart.
   const auto words = static_cast<double>(ceil_div(users, CommonUsers::kUsersTogether));
+  const auto cells = static_cast<double>(items.size());
   double entries = 0.0;
   std::size_t worth = 0;
   for (; worth < items.size(); ++worth) {
     const auto popularity = static_cast<double>(users_of[size(items[worth])]);
     entries += popularity;
     const double visits = popularity * entries / static_cast<double>(users);
-    if (!(visits > simd::loops().word_cost * words * static_cast<double>(worth + 1))) break;
+    const double compared = simd::loops().word_cost * words * static_cast<double>(worth + 1);
+    if (!(visits > compared + cells)) break;
   }
   items.resize(static_cast<std::int64_t>(worth) < kFewest ? 0 : worth);
   std::sort(items.begin(), items.end());
   return items;
 }
 
-CommonUsers::CommonUsers(std::vector<std::int32_t> items, std::int64_t n_items, std::int64_t users)
+CommonUsers::CommonUsers(std::vector<std::int32_t> items, std::int64_t n_items, std::int64_t users,
+                         int threads, Control& control)
     : items_(std::move(items)),
       numbers_(size(n_items), -1),
-      words_(ceil_div(users, kUsersTogether)),
-      bits_(size(ceil_div(static_cast<std::int64_t>(items_.size()), kTogether) * words_ *
-                 kTogether)) {
+      words_(ceil_div(users, kUsersTogether)) {
   for (std::size_t k = 0; k < items_.size(); ++k) {
     numbers_[size(items_[k])] = static_cast<std::int32_t>(k);
   }
+  const std::int64_t tiles = ceil_div(static_cast<std::int64_t>(items_.size()), kTogether);
+  bits_.reserve(tiles * words_ * kTogether);
+  for_each_block(tiles, threads, control, [&]() -> Worker {
+    return [&](std::int64_t tile, Ticker& ticker) {
+      std::fill_n(bits_.data() + tile * words_ * kTogether, words_ * kTogether, 0);
+      ticker.advance(0.0);
+    };
+  });
 }
 
 template <class Value>
-void CommonUsers::count(Value* matrix, std::int64_t n_items, int threads, Control& control) const {
+void CommonUsers::count(Value* matrix, double work, int threads, Control& control) const {
   static_assert(kTogether == simd::kWordItems);
   const auto items = static_cast<std::int64_t>(items_.size());
+  const auto n_items = static_cast<std::int64_t>(numbers_.size());
   const std::int64_t tiles = ceil_div(items, kTogether);
   const std::int64_t blocks = ceil_div(tiles, kTilesAtOnce);
+  const double work_per_word = work / static_cast<double>(blocks * (blocks + 1) / 2 * words_);
   const simd::Loops& loops = simd::loops();
   using Counts = std::array<std::uint64_t, kTogether * kTogether>;
 
@@ -72,16 +84,19 @@ void CommonUsers::count(Value* matrix, std::int64_t n_items, int threads, Contro
       const std::int64_t bottom = std::min(tiles, top + kTilesAtOnce);
       const std::int64_t right = std::min(tiles, left + kTilesAtOnce);
       std::fill(counts.begin(), counts.end(), Counts{});
-      for (std::int64_t first = 0; first < words_; first += kWordsAtOnce) {
+      for (std::int64_t first = 0, told = 0; first < words_; first += kWordsAtOnce) {
         const std::int64_t words = std::min(kWordsAtOnce, words_ - first);
         auto* sums = counts.data();
         for (std::int64_t a = top; a < bottom; ++a) {
           for (std::int64_t b = left; b < right; ++b) {
-            loops.count_common((sums++)->data(), &bits_[size((a * words_ + first) * kTogether)],
-                               &bits_[size((b * words_ + first) * kTogether)], words);
+            loops.count_common((sums++)->data(), &bits_[(a * words_ + first) * kTogether],
+                               &bits_[(b * words_ + first) * kTogether], words);
           }
         }
-        ticker.advance(0.0);
+        const std::int64_t done = first + words;
+        if (done - told < kWordsPerTick && done < words_) continue;
+        ticker.advance(work_per_word * static_cast<double>(done - told));
+        told = done;
       }
       const auto* sums = counts.data();
       for (std::int64_t a = top; a < bottom; ++a) {
@@ -101,7 +116,7 @@ void CommonUsers::count(Value* matrix, std::int64_t n_items, int threads, Contro
   });
 }
 
-template void CommonUsers::count<float>(float*, std::int64_t, int, Control&) const;
-template void CommonUsers::count<double>(double*, std::int64_t, int, Control&) const;
+template void CommonUsers::count<float>(float*, double, int, Control&) const;
+template void CommonUsers::count<double>(double*, double, int, Control&) const;
 
 }  // namespace pyhybrid

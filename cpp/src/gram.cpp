@@ -44,8 +44,7 @@ class RowSums {
  public:
   explicit RowSums(std::int64_t n) : n_(n) {}
 
-  /// Writes row `item` of `matrix` from the diagonal on and, for the popular items before that, in
-  /// the row and in theirs.
+  /// Writes row `item` of `matrix` from the diagonal on, and for the popular items before it.
   template <class Column, class Value>
   void write_row(std::int64_t item, const ColumnOrder<Column>& order, const float* values,
                  Value* matrix) {
@@ -71,7 +70,6 @@ class RowSums {
     for (const std::int32_t j : order.popular().items()) {
       if (j > item) break;
       row[j] = static_cast<Value>(sums[static_cast<std::size_t>(j)]);
-      matrix[j * n_ + item] = row[j];
     }
   }
 
@@ -80,14 +78,21 @@ class RowSums {
   std::vector<std::conditional_t<kBinary, std::uint32_t, double>> wide_;
 };
 
-/// The rows of a band that are not popular, as bits.
-template <class Column>
-std::uint64_t unpopular(const ColumnOrder<Column>& order, std::int64_t band) {
-  std::uint64_t rows = ~std::uint64_t{0};
-  for (const std::int32_t item : order.popular().items()) {
-    if (item / kBand == band) rows &= ~(std::uint64_t{1} << (item % kBand));
+/// Copies a band's rows first .. end-1, once they are written, to their columns.
+template <class Column, class Value>
+void mirror_rows(const ColumnOrder<Column>& order, Value* out, std::int64_t n, std::int64_t first,
+                 std::int64_t end) {
+  std::uint64_t unpopular = 0;
+  for (std::int64_t row = first; row < end; ++row) {
+    if (order.popular().number(row) < 0) unpopular |= std::uint64_t{1} << (row - first);
   }
-  return rows;
+  mirror_band(out, n, first, end, unpopular);
+  for (const std::int32_t j : order.popular().items()) {  // in whose rows nothing else is written
+    if (j >= end) break;
+    for (std::int64_t row = std::max<std::int64_t>(first, j); row < end; ++row) {
+      if ((unpopular >> (row - first) & 1) != 0) out[j * n + row] = out[row * n + j];
+    }
+  }
 }
 
 /// Fills G but for the pairs of popular items: rows of the upper triangle in small blocks, and as
@@ -112,7 +117,7 @@ void fill(const ColumnOrder<Column>& order, const float* values, Value* out, std
       }
       const std::int64_t band = first / kBand;
       if (missing[static_cast<std::size_t>(band)].fetch_sub(end - first) == end - first) {
-        mirror_band(out, n, band * kBand, std::min(n, (band + 1) * kBand), unpopular(order, band));
+        mirror_rows(order, out, n, band * kBand, std::min(n, (band + 1) * kBand));
         ticker.advance(0.0);
       }
     };
@@ -122,7 +127,7 @@ void fill(const ColumnOrder<Column>& order, const float* values, Value* out, std
 template <class Column, class Value>
 void gram_of(const Csr& x, Value* out, int threads, Control& control) {
   const ColumnOrder<Column> order(x, threads, control);
-  order.popular().count(out, x.cols, threads, control);
+  order.popular().count(out, static_cast<double>(order.without_entry()), threads, control);
   if (order.binary()) {
     fill<true>(order, order.values(), out, x.cols, threads, control);
   } else {

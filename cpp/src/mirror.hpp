@@ -48,9 +48,10 @@ void mirror_band(Value* matrix, std::int64_t n, std::int64_t first, std::int64_t
   }
   for (std::int64_t col = end; col < n; col += simd::kSquare) {
     for (std::int64_t row = first; row < end; row += simd::kSquare) {
+      const auto rows = static_cast<std::uint32_t>(wanted >> (row - first) & 0xFFFF);
+      if (rows == 0) continue;
       transpose_square(matrix + row * n + col, matrix + col * n + row, n,
-                       std::min(simd::kSquare, end - row), std::min(simd::kSquare, n - col),
-                       static_cast<std::uint32_t>(wanted >> (row - first) & 0xFFFF));
+                       std::min(simd::kSquare, end - row), std::min(simd::kSquare, n - col), rows);
     }
   }
 }

@@ -19,7 +19,7 @@ namespace {
 using simd::kPanel;
 using simd::kTile;
 
-constexpr std::int64_t kScratch = 128 << 20;    // bytes that the selections of a block may take
+constexpr std::int64_t kScratch = 128 << 20;  // bytes that a block's selections and scores may take
 constexpr std::int64_t kMostHistories = 32768;  // ranked together: each reads all weights once
 constexpr std::int64_t kAhead = 16;             // items: how far ahead their weights are fetched
 constexpr std::int64_t kPackedItems = 256;      // items that a thread packs at once
@@ -154,55 +154,78 @@ class HistoryRanker {
   void rank_block() {
     selection_.reset(first_, count_);
     histories_.reset(first_, count_);
-    for_rows(0.0, [this](std::int64_t row, std::int64_t) {
+    for_rows([this](std::int64_t row, std::int64_t) {
       selection_.begin(row);
       histories_.copy_row(row);
     });
     histories_.number_items();
     packed_.reserve(kGroup * named());
     for (std::int64_t first = 0; first < n_items_; first += kGroup) rank_group(first);
-    for_rows(0.0, [this](std::int64_t row, std::int64_t) { write_row(selection_, row, out_); });
+    for_rows([this](std::int64_t row, std::int64_t) { write_row(selection_, row, out_); });
   }
 
   void rank_group(std::int64_t first) {
     const std::int64_t end = std::min(n_items_, first + kGroup);
-    pack(first, end);
-    for (std::int64_t left = first; left < end; left += kPanel) {
-      const auto width = static_cast<double>(std::min(kPanel, end - left));
-      if (!wanted(left)) {
-        control_.advance(width * static_cast<double>(histories_.entries()), true);
-        continue;
-      }
-      for_rows(width, [this, first, left](std::int64_t row, std::int64_t) {
-        loops_.add_rows(sums(row) + (left - first), panel(left - first), histories_.numbers(row),
-                        histories_.weights(row), histories_.length(row));
-      });
+    wanted_.clear();
+    for (std::int64_t tile = first; tile < end; tile += kTile) {
+      if (rule_.shared_candidates(tile) != 0) wanted_.push_back(tile);
     }
-    for_rows(0.0, [this, first, end](std::int64_t row, std::int64_t next) {
+    const auto all = static_cast<double>(histories_.entries() * (end - first));
+    if (wanted_.empty()) {
+      control_.advance(all, true);
+      return;
+    }
+    pack(first);
+    add(first, all);
+    for_rows([&](std::int64_t row, std::int64_t next) {
       selection_.prefetch(next);
-      for (std::int64_t tile = first; tile < end; tile += kTile) {
-        if (wanted(tile)) selection_.offer(row, sums(row) + (tile - first), tile);
+      for (const std::int64_t tile : wanted_) {
+        selection_.offer(row, sums(row) + (tile - first), tile);
       }
     });
   }
 
-  /// Copies the named items' weights for the items first .. end-1 to the panels.
-  void pack(std::int64_t first, std::int64_t end) {
+  /// Copies the named items' weights for the group's wanted items to the panels.
+  void pack(std::int64_t first) {
     for_each_block(ceil_div(named(), kPackedItems), threads_, control_, [&]() -> Worker {
       return [&](std::int64_t block, Ticker& ticker) {
         const std::int64_t last = std::min(named(), (block + 1) * kPackedItems);
         for (std::int64_t k = block * kPackedItems; k < last; ++k) {
           const float* row = weights_of(k);
           const float* later = weights_of(std::min(k + kAhead, named() - 1));
-          for (std::int64_t left = first; left < end; left += kPanel) {
-            if (!wanted(left)) continue;
-            const std::int64_t width = std::min(kPanel, end - left);
-            for (std::int64_t c = 0; c < width; c += kLine) __builtin_prefetch(later + left + c);
-            float* to = panel(left - first) + k * kPanel;
-            std::fill(std::copy_n(row + left, width, to), to + kPanel, 0.0F);
+          for (const std::int64_t tile : wanted_) {
+            for (std::int64_t left = tile; left < tile + kTile; left += kPanel) {
+              const std::int64_t width = std::clamp<std::int64_t>(n_items_ - left, 0, kPanel);
+              for (std::int64_t c = 0; c < width; c += kLine) __builtin_prefetch(later + left + c);
+              float* to = panel(left - first) + k * kPanel;
+              if (width > 0) std::copy_n(row + left, width, to);
+              std::fill(to + width, to + kPanel, 0.0F);
+            }
           }
         }
         ticker.advance(0.0);
+      };
+    });
+  }
+
+  /// Adds up the rows' scores: all rows' from one panel, then from the next, without waiting for
+  /// each other in between. Counts `work` as done.
+  void add(std::int64_t first, double work) {
+    const std::int64_t step = rows_per_block(count_, threads_, kMostRows);
+    const std::int64_t blocks = ceil_div(count_, step);
+    const auto panels = static_cast<std::int64_t>(wanted_.size()) * (kTile / kPanel);
+    const double per_block = work / static_cast<double>(panels * blocks);
+    for_each_block(panels * blocks, threads_, control_, [&]() -> Worker {
+      return [&](std::int64_t block, Ticker& ticker) {
+        const std::int64_t which = block / blocks * kPanel;
+        const std::int64_t left = wanted_[size(which / kTile)] + which % kTile - first;
+        const std::int64_t begin = block % blocks * step;
+        for (std::int64_t row = first_ + begin; row < first_ + std::min(count_, begin + step);
+             ++row) {
+          loops_.add_rows(sums(row) + left, panel(left), histories_.numbers(row),
+                          histories_.weights(row), histories_.length(row));
+        }
+        ticker.advance(per_block);
       };
     });
   }
@@ -214,31 +237,23 @@ class HistoryRanker {
     return weights_.data() + histories_.named()[size(k)] * n_items_;
   }
 
-  /// Whether the item's tile holds a candidate.
-  bool wanted(std::int64_t item) const {
-    return rule_.shared_candidates(item / kTile * kTile) != 0;
-  }
-
   /// The named items' weights for kPanel items, from the group's `left`-th on.
   float* panel(std::int64_t left) { return packed_.data() + left * named(); }
 
   /// The row's scores of the group's items.
   float* sums(std::int64_t row) { return sums_.data() + (row - first_) * kGroup; }
 
-  /// Calls visit(row, next row) for the block's rows, in parallel; counts `columns` as done for
-  /// each entry.
+  /// Calls visit(row, next row) for the block's rows, in parallel.
   template <class Visit>
-  void for_rows(double columns, Visit visit) {
+  void for_rows(Visit visit) {
     const std::int64_t step = rows_per_block(count_, threads_, kMostRows);
     for_each_block(ceil_div(count_, step), threads_, control_, [&]() -> Worker {
       return [&](std::int64_t block, Ticker& ticker) {
         const std::int64_t end = first_ + std::min(count_, (block + 1) * step);
-        double entries = 0.0;
         for (std::int64_t row = first_ + block * step; row < end; ++row) {
           visit(row, std::min(row + 1, end - 1));  // never a row of another thread
-          entries += static_cast<double>(histories_.length(row));
         }
-        ticker.advance(entries * columns);
+        ticker.advance(0.0);
       };
     });
   }
@@ -255,8 +270,9 @@ class HistoryRanker {
   BlockSelection selection_;
   std::int64_t first_ = 0;
   std::int64_t count_ = 0;
-  Scratch<float> sums_;    // (rows, kGroup)
-  Scratch<float> packed_;  // (the group's panels, named items, kPanel)
+  std::vector<std::int64_t> wanted_;  // the group's tiles that hold a candidate
+  Scratch<float> sums_;               // (rows, kGroup)
+  Scratch<float> packed_;             // (the group's panels, named items, kPanel)
 };
 
 /// items[first .. first+kTile) -> packed[k * kTile + c], zeros beyond the last item.

@@ -4,6 +4,7 @@
 
 #include "check.hpp"
 #include "common_users.hpp"
+#include "matrices.hpp"
 
 using namespace pyhybrid;
 
@@ -41,7 +42,8 @@ TEST(pairs_are_counted_in_both_triangles_and_nothing_else_is_written) {
       const std::int64_t n = 2 * count + 3;
       std::vector<std::int32_t> items;
       for (int k = 0; k < count; ++k) items.push_back(2 * k + 1);
-      CommonUsers common(items, n, users);
+      Control control(nullptr, 1.0);
+      CommonUsers common(items, n, users, 2, control);
       std::vector<char> has(users * n);
       for (std::int64_t user = 0; user < users; ++user) {
         for (int k = 0; k < count; ++k) {
@@ -61,17 +63,38 @@ TEST(pairs_are_counted_in_both_triangles_and_nothing_else_is_written) {
         }
       }
       for (const int threads : {1, 3}) {
-        Control control(nullptr, 1.0);
         std::vector<double> matrix(n * n, -9.0);
-        common.count(matrix.data(), n, threads, control);
+        common.count(matrix.data(), 1.0, threads, control);
         CHECK(matrix == expected);
         std::vector<float> single(n * n, -9.0F);
-        common.count(single.data(), n, threads, control);
+        common.count(single.data(), 1.0, threads, control);
         CHECK(std::equal(single.begin(), single.end(), expected.begin()));
       }
       for (std::int64_t item = 0; item < n; ++item) {
         CHECK(common.number(item) == (item % 2 == 1 && item < 2 * count ? item / 2 : -1));
       }
+    }
+  }
+}
+
+TEST(counting_tells_of_its_work_and_can_be_stopped) {
+  const std::int64_t n = 100, users = 64 * 3000;
+  std::vector<std::int32_t> items(n);
+  for (std::int32_t item = 0; item < n; ++item) items[item] = item;
+  std::vector<float> matrix(n * n);
+  for (const bool patient : {true, false}) {
+    Control unwatched(nullptr, 1.0);
+    const CommonUsers common(items, n, users, 1, unwatched);
+    Watch watch(patient ? 1 << 30 : 1);
+    Control control(&watch, 8.0);
+    if (patient) {
+      common.count(matrix.data(), 6.0, 1, control);
+      CHECK(watch.sound);
+      CHECK(watch.polls > 3);
+      CHECK(watch.last > 0.74 && watch.last < 0.76);
+    } else {
+      CHECK_THROWS(Stopped, "stopped", common.count(matrix.data(), 6.0, 1, control));
+      CHECK(watch.polls == 2);
     }
   }
 }

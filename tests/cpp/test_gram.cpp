@@ -2,6 +2,7 @@
 #include <limits>
 #include <random>
 #include <stdexcept>
+#include <utility>
 
 #include "check.hpp"
 #include "matrices.hpp"
@@ -45,7 +46,8 @@ TEST(equals_the_product_for_every_index_type) {
   agrees<std::int64_t, std::int32_t>();
 }
 
-/// Ones, named once a row: the first half of the items by most users, every third by few.
+/// Ones: the first half of the items by most users, every third by few. Some rows descend, and some
+/// name an item twice, with halves.
 template <class Index>
 static Matrix<std::int64_t, Index> popular_matrix(std::int64_t rows, std::int64_t cols,
                                                   unsigned seed) {
@@ -57,23 +59,32 @@ static Matrix<std::int64_t, Index> popular_matrix(std::int64_t rows, std::int64_
         x.indices.push_back(static_cast<Index>(col));
       }
     }
-    if (row % 2 == 1) std::reverse(x.indices.begin() + x.indptr.back(), x.indices.end());
+    if (row % 3 == 1) std::reverse(x.indices.begin() + x.indptr.back(), x.indices.end());
+    x.values.resize(x.indices.size(), 1.0F);
+    if (row % 3 == 2 && !x.indices.empty()) {
+      x.indices.push_back(x.indices.back());
+      x.values.back() = 0.5F;
+      x.values.push_back(0.5F);
+    }
     x.indptr.push_back(static_cast<std::int64_t>(x.indices.size()));
   }
-  x.values.assign(x.indices.size(), 1.0F);
   return x;
 }
 
 TEST(popular_items_are_counted_exactly) {
-  for (const int rows : {63, 400})
-    for (const int cols : {40, 64, 90, 200}) {
-      const auto x = popular_matrix<std::int32_t>(rows, cols, rows + cols);
-      const auto exact = expected<double>(x);
-      for (const int threads : {1, 2, 7}) {
-        CHECK(gram_of<double>(x.view(), threads) == exact);
-        CHECK(gram_of<float>(x.view(), threads) == std::vector<float>(exact.begin(), exact.end()));
-      }
+  // The last has enough entries for several threads to fill the bitmaps.
+  for (const auto& [rows, cols] : {std::pair{63, 40}, {400, 64}, {130, 200}, {4001, 130}}) {
+    const auto x = popular_matrix<std::int32_t>(rows, cols, rows + cols);
+    const auto exact = expected<double>(x);
+    for (const int threads : {1, 2, 7}) {
+      CHECK(gram_of<double>(x.view(), threads) == exact);
+      CHECK(gram_of<float>(x.view(), threads) == std::vector<float>(exact.begin(), exact.end()));
     }
+    Watch watch;
+    gram_of<float>(x.view(), 1, &watch);
+    CHECK(watch.sound);
+    CHECK(watch.last > 0.99);
+  }
 }
 
 TEST(weights_are_summed_in_double) {

@@ -45,8 +45,8 @@ struct RankingOut {
 
 /// scores = histories x weights, for sparse histories (rows, items) with values and dense row-major
 /// weights (items, items). Work: stored entries x items multiply-adds. Scratch: up to 128 MB,
-/// or what 64 rows take, for the candidates of the rows that are ranked together, their entries,
-/// and 256 columns of the weights.
+/// or what 64 rows take, for the candidates and 256 scores of the rows that are ranked together;
+/// their entries; and 256 columns of the weights.
 void top_n(const Csr& histories, std::span<const float> weights, const Restriction& restriction,
            const RankingOut& out, int threads = 0, Monitor* monitor = nullptr);
 

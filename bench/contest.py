@@ -1,8 +1,9 @@
 """One task, several contenders: interleaved timing, and a check that all did the same.
 
 Every contender is called once to warm up (compilation, thread pools, first touch of buffers) and
-its result compared with the first contender's, which is ours. Then the repetitions run interleaved,
-the order rotated each time, so that a slow minute of the machine falls on all of them.
+its result compared with the first contender's, which is ours. Then they take turns, in an order
+that is rotated each time, so that a slow minute of the machine falls on all of them. A turn is a
+pause and one call, or as many as take half a second: processors that have paused are slow at first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # OpenMP's and OpenBLAS' threads spin for a while after a call; they must not spin into the next.
 PAUSE_SECONDS = 0.3
+TURN_SECONDS = 0.5
 OURS = "pyhybrid"
 
 
@@ -55,7 +57,7 @@ def contest(
     Args:
         contenders: By name.
         compare: Gives a peer's agreement from (ours, the peer's): figures, and ``"agrees"``.
-        repetitions: Timed calls each.
+        repetitions: Turns each.
         units: The size of the task, for rates and ratios: users, or 1.
 
     Returns:
@@ -76,9 +78,10 @@ def contest(
             wanted = contender.warm_up if repetition < 0 else _wants(contender, seconds[name])
             if not wanted:
                 continue
-            result, took = _timed(contender, runs[name])
+            once = repetition < 0 or contender.most is not None
+            result, taken = _turn(contender, runs[name], 0.0 if once else TURN_SECONDS)
             if repetition >= 0:
-                seconds[name].append(took)
+                seconds[name] += taken
             if name == OURS and reference is None:
                 reference = contender.finish(result) if contender.finish else result
             elif name != OURS and name not in agreement and not contender.bound:
@@ -102,13 +105,21 @@ def _wants(contender: Contender, taken: list[float]) -> bool:
     return contender.most is None or len(taken) < contender.most
 
 
-def _timed(contender: Contender, run: Callable[[], Any]) -> tuple[Any, float]:
-    if contender.before:
-        contender.before()
+def _turn(
+    contender: Contender, run: Callable[[], Any], enough_seconds: float
+) -> tuple[Any, list[float]]:
+    """Pause, then call until that has taken enough; return the last result and all times."""
+    taken: list[float] = []
     time.sleep(PAUSE_SECONDS)
-    started = time.perf_counter()
-    result = run()
-    return result, time.perf_counter() - started
+    while True:
+        if contender.before:
+            contender.before()
+        started = time.perf_counter()
+        result = run()
+        taken.append(time.perf_counter() - started)
+        if sum(taken) >= enough_seconds:
+            return result, taken
+        del result
 
 
 def _figures(

@@ -89,10 +89,19 @@ def kernels() -> str:
         ratio = f"{ratios[best]:.2f}" if best else ""
         lines.append(f"| {KERNELS[row]} | {ours} | {best or ''} | {ratio} | {told} |")
     lines.append("")
-    said = dict.fromkeys(provenance(result) for result in found.values())
     lines.append("Medians; a peer's figure is its time over ours: above 1 ours is faster")
-    lines.append(f"({'; '.join(said)}; `python bench/kernels.py`).")
+    lines.append(f"({measured_on(found)}; `python bench/kernels.py`).")
     return "\n".join(lines)
+
+
+def measured_on(found: dict[str, dict[str, Any]]) -> str:
+    """Say where rows were measured; where they differ, which of them where."""
+    rows: dict[str, list[str]] = {}
+    for row, result in found.items():
+        rows.setdefault(provenance(result), []).append(row)
+    if len(rows) == 1:
+        return next(iter(rows))
+    return "; ".join(f"{', '.join(names)}: {said}" for said, names in rows.items())
 
 
 def sizes() -> str:

@@ -98,19 +98,23 @@ void CommonUsers::count(Value* matrix, double work, int threads, Control& contro
         ticker.advance(work_per_word * static_cast<double>(done - told));
         told = done;
       }
-      const auto* sums = counts.data();
-      for (std::int64_t a = top; a < bottom; ++a) {
-        for (std::int64_t b = left; b < right; ++b, ++sums) {
-          for (std::int64_t i = a * kTogether; i < std::min(items, (a + 1) * kTogether); ++i) {
-            Value* row = matrix + items_[size(i)] * n_items;
-            for (std::int64_t j = std::max(i, b * kTogether);
-                 j < std::min(items, (b + 1) * kTogether); ++j) {
-              const std::uint64_t count = (*sums)[size(i % kTogether * kTogether + j % kTogether)];
-              row[items_[size(j)]] = static_cast<Value>(count);
-              matrix[items_[size(j)] * n_items + items_[size(i)]] = row[items_[size(j)]];
-            }
-          }
-        }
+      // Row by row in both triangles, as a row's cells lie close together.
+      const std::int64_t first_i = top * kTogether, end_i = std::min(items, bottom * kTogether);
+      const std::int64_t first_j = left * kTogether, end_j = std::min(items, right * kTogether);
+      const auto common = [&](std::int64_t i, std::int64_t j) {
+        const std::int64_t a = i / kTogether - top, b = j / kTogether - left;
+        const Counts& found = counts[size(a * (right - left) + b)];
+        return static_cast<Value>(
+            static_cast<std::int64_t>(found[size(i % kTogether * kTogether + j % kTogether)]));
+      };
+      for (std::int64_t i = first_i; i < end_i; ++i) {
+        Value* row = matrix + items_[size(i)] * n_items;
+        for (std::int64_t j = first_j; j < end_j; ++j) row[items_[size(j)]] = common(i, j);
+      }
+      if (left == top) return;
+      for (std::int64_t j = first_j; j < end_j; ++j) {
+        Value* row = matrix + items_[size(j)] * n_items;
+        for (std::int64_t i = first_i; i < end_i; ++i) row[items_[size(i)]] = common(i, j);
       }
     };
   });

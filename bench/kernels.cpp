@@ -27,6 +27,7 @@
 #include "pyhybrid/metrics.hpp"
 #include "pyhybrid/simd.hpp"
 #include "pyhybrid/top_n.hpp"
+#include "scratch.hpp"
 #include "simd/loops.hpp"
 
 namespace {
@@ -90,7 +91,7 @@ std::vector<float> normal(std::int64_t count) {
 }
 
 /// Adds up one panel of weights for all histories, as often as there are panels.
-void add_panels(const Csr& histories, const std::vector<float>& panel, std::vector<float>& sums,
+void add_panels(const Csr& histories, const Scratch<float>& panel, Scratch<float>& sums,
                 int threads) {
   const auto indptr = std::get<std::span<const std::int64_t>>(histories.indptr);
   const auto indices = std::get<std::span<const std::int32_t>>(histories.indices);
@@ -102,9 +103,8 @@ void add_panels(const Csr& histories, const std::vector<float>& panel, std::vect
         const std::int64_t end = std::min(histories.rows, (block + 1) * kRowsAtOnce);
         for (std::int64_t row = block * kRowsAtOnce; row < end; ++row) {
           const std::int64_t first = indptr[size(row)];
-          simd::loops().add_rows(&sums[size(row * simd::kPanel)], panel.data(),
-                                 &indices[size(first)], &histories.values[size(first)],
-                                 indptr[size(row + 1)] - first);
+          simd::loops().add_rows(&sums[row * simd::kPanel], panel.data(), &indices[size(first)],
+                                 &histories.values[size(first)], indptr[size(row + 1)] - first);
         }
       };
     });
@@ -145,8 +145,10 @@ void run(const std::string& kernel, const Behaviour& behaviour, int threads, int
     const auto weights = normal(n * n);
     time(repetitions, [&] { top_n(histories, weights, unseen, out, threads); });
   } else if (kernel == "panels") {
-    const auto panel = normal(n * simd::kPanel);
-    std::vector<float> sums(size(histories.rows * simd::kPanel));
+    const auto numbers = normal(n * simd::kPanel);
+    Scratch<float> panel(n * simd::kPanel);  // as top_n holds its own
+    std::copy(numbers.begin(), numbers.end(), panel.data());
+    Scratch<float> sums(histories.rows * simd::kPanel);
     time(repetitions, [&] { add_panels(histories, panel, sums, threads); });
   } else if (kernel == "factors") {
     const auto users = normal(histories.rows * kDim);

@@ -30,16 +30,20 @@ std::vector<std::int32_t> items_worth_bitmaps(std::span<const std::int64_t> user
   });
   // An item's pairs with the more popular ones: what they take to visit, were users to choose
   // independently; and what their words take, and its row and column, which are then written apart.
+  // One item alone may not be worth it where it and the next ones together are.
   const auto words = static_cast<double>(ceil_div(users, CommonUsers::kUsersTogether));
   const auto cells = static_cast<double>(items.size());
-  double entries = 0.0;
+  double entries = 0.0, saved = 0.0, most_saved = 0.0;
   std::size_t worth = 0;
-  for (; worth < items.size(); ++worth) {
-    const auto popularity = static_cast<double>(users_of[size(items[worth])]);
+  for (std::size_t k = 0; k < items.size(); ++k) {
+    const auto popularity = static_cast<double>(users_of[size(items[k])]);
     entries += popularity;
     const double visits = popularity * entries / static_cast<double>(users);
-    const double compared = simd::loops().word_cost * words * static_cast<double>(worth + 1);
-    if (!(visits > compared + cells)) break;
+    saved += visits - simd::loops().word_cost * words * static_cast<double>(k + 1) - cells;
+    if (saved > most_saved) {
+      most_saved = saved;
+      worth = k + 1;
+    }
   }
   items.resize(static_cast<std::int64_t>(worth) < kFewest ? 0 : worth);
   std::sort(items.begin(), items.end());

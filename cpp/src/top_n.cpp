@@ -180,7 +180,7 @@ class HistoryRanker {
     for_rows([&](std::int64_t row, std::int64_t next) {
       selection_.prefetch(next);
       for (const std::int64_t tile : wanted_) {
-        selection_.offer(row, sums(row) + (tile - first), tile);
+        selection_.offer(row, sums(row, tile - first), tile);
       }
     });
   }
@@ -222,7 +222,7 @@ class HistoryRanker {
         const std::int64_t begin = block % blocks * step;
         for (std::int64_t row = first_ + begin; row < first_ + std::min(count_, begin + step);
              ++row) {
-          loops_.add_rows(sums(row) + left, panel(left), histories_.numbers(row),
+          loops_.add_rows(sums(row, left), panel(left), histories_.numbers(row),
                           histories_.weights(row), histories_.length(row));
         }
         ticker.advance(per_block);
@@ -240,8 +240,10 @@ class HistoryRanker {
   /// The named items' weights for kPanel items, from the group's `left`-th on.
   float* panel(std::int64_t left) { return packed_.data() + left * named(); }
 
-  /// The row's scores of the group's items.
-  float* sums(std::int64_t row) { return sums_.data() + (row - first_) * kGroup; }
+  /// The row's scores of a tile of the group's items, from the group's `left`-th on.
+  float* sums(std::int64_t row, std::int64_t left) {
+    return sums_.data() + (left / kTile * rows_at_once_ + row - first_) * kTile + left % kTile;
+  }
 
   /// Calls visit(row, next row) for the block's rows, in parallel.
   template <class Visit>
@@ -271,7 +273,7 @@ class HistoryRanker {
   std::int64_t first_ = 0;
   std::int64_t count_ = 0;
   std::vector<std::int64_t> wanted_;  // the group's tiles that hold a candidate
-  Scratch<float> sums_;               // (rows, kGroup)
+  Scratch<float> sums_;               // (the tiles of a group, rows, kTile)
   Scratch<float> packed_;             // (the group's panels, named items, kPanel)
 };
 

@@ -21,6 +21,13 @@ TEST(items_are_worth_it_if_many_users_have_them) {
   CHECK(items.size() < 300);
 }
 
+TEST(items_are_worth_it_together_where_the_first_alone_is_not) {
+  // Half of the users have each: visiting the first one's own pairs is sooner than writing its row.
+  const std::int64_t users = 6400, n = 4000;
+  const auto items = items_worth_bitmaps(std::vector<std::int64_t>(n, users / 2), users);
+  CHECK(static_cast<std::int64_t>(items.size()) == n);
+}
+
 TEST(few_items_or_rare_ones_are_not_worth_it) {
   CHECK(items_worth_bitmaps(std::vector<std::int64_t>(), 0).empty());
   CHECK(items_worth_bitmaps(std::vector<std::int64_t>(10, 5000), 5000).empty());

@@ -3,9 +3,10 @@
 //   cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DPYHYBRID_BENCH=ON
 //   cmake --build build/bench && build/bench/bench/kernels gram 136677 20108 73 2 5
 //
-// Arguments: gram, top_n, factors, scores, rankings, weights or panels; users, items, items a user,
-// threads, repetitions. Prints the seconds of each repetition. `panels` is top_n's additions alone,
-// again and again from the same packed weights: a bound on what it could reach.
+// Arguments: gram, top_n, factors, scores, rankings, weights, panels or encode; users, items, items
+// a user (encode: vectors, their size, parts), threads, repetitions. Prints the seconds of each
+// repetition. `panels` is top_n's additions alone, again and again from the same packed weights: a
+// bound on what it could reach.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -25,6 +26,7 @@
 #include "pyhybrid/esler.hpp"
 #include "pyhybrid/gram.hpp"
 #include "pyhybrid/metrics.hpp"
+#include "pyhybrid/pq.hpp"
 #include "pyhybrid/simd.hpp"
 #include "pyhybrid/top_n.hpp"
 #include "scratch.hpp"
@@ -111,6 +113,18 @@ void add_panels(const Csr& histories, const Scratch<float>& panel, Scratch<float
   }
 }
 
+void time(int repetitions, const std::function<void()>& kernel);
+
+/// Codes of 8 bits for normal vectors, the first 256 of which are the centroids.
+void encode(std::int64_t rows, std::int64_t width, std::int64_t parts, int threads,
+            int repetitions) {
+  const CodebookShape shape{parts, 256, width / parts};
+  const auto vectors = normal(rows * width);
+  const auto centroids = normal(256 * width);
+  std::vector<std::uint8_t> codes(size(rows * parts));
+  time(repetitions, [&] { pq_encode(vectors, rows, shape, centroids, codes, threads); });
+}
+
 void time(int repetitions, const std::function<void()>& kernel) {
   for (int repetition = 0; repetition < repetitions; ++repetition) {
     const auto start = std::chrono::steady_clock::now();
@@ -174,6 +188,11 @@ int main(int count, char** arguments) try {
   if (count != 7) {
     std::fprintf(stderr, "kernels KERNEL USERS ITEMS ITEMS_A_USER THREADS REPETITIONS\n");
     return 2;
+  }
+  if (std::string(arguments[1]) == "encode") {
+    encode(std::atoll(arguments[2]), std::atoll(arguments[3]), std::atoll(arguments[4]),
+           std::atoi(arguments[5]), std::atoi(arguments[6]));
+    return 0;
   }
   const Behaviour behaviour(std::atoll(arguments[2]), std::atoll(arguments[3]),
                             std::atof(arguments[4]));

@@ -66,3 +66,40 @@ def score_metrics(
     threads: int,
     progress: _Progress,
 ) -> NDArray[np.float64]: ...
+def pq_train(
+    vectors: NDArray[np.float32],
+    centroids: NDArray[np.float32],
+    iterations: int,
+    threads: int,
+    progress: _Progress,
+) -> None: ...
+def pq_encode(
+    vectors: NDArray[np.float32], centroids: NDArray[np.float32], threads: int, progress: _Progress
+) -> NDArray[np.uint8]: ...
+def pq_decode(
+    codes: NDArray[np.uint8], centroids: NDArray[np.float32], threads: int, progress: _Progress
+) -> NDArray[np.float32]: ...
+def pq_search(
+    queries: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    centroids: NDArray[np.float32],
+    n: int,
+    product: bool,
+    threads: int,
+    progress: _Progress,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+def pq_lookup(
+    table: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    scale: float,
+    threads: int,
+    progress: _Progress,
+) -> NDArray[np.float32]: ...
+def pq_lookup_gradient(
+    gradient: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    entries: int,
+    scale: float,
+    threads: int,
+    progress: _Progress,
+) -> NDArray[np.float32]: ...

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,8 +23,11 @@ __all__ = [
     "count",
     "integers",
     "metric_names",
+    "not_negative",
+    "one_of",
     "positive",
     "running",
+    "share",
     "sparse_arrays",
     "switch",
 ]
@@ -61,6 +64,46 @@ def positive(who: str, what: str, value: object) -> float:
     if not (math.isfinite(number) and number > 0):
         raise ValueError(describe(who, what, value, "a positive number"))
     return number
+
+
+def not_negative(who: str, what: str, value: object) -> float:
+    """Return `value` as a float if it is a finite number of at least 0.
+
+    >>> not_negative("SASRec", "weight_decay", 0)
+    0.0
+    """
+    return _between(who, what, value, "a number of at least 0", math.inf)
+
+
+def share(who: str, what: str, value: object) -> float:
+    """Return `value` as a float if it is a share that may be 0 but not 1.
+
+    >>> share("SASRec", "dropout", 0.5)
+    0.5
+    """
+    return _between(who, what, value, "a share of at least 0 and below 1", 1.0)
+
+
+def _between(who: str, what: str, value: object, expected: str, below: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(describe(who, what, repr(value), expected))
+    if not 0 <= float(value) < below:
+        raise ValueError(describe(who, what, value, expected))
+    return float(value)
+
+
+Choice = TypeVar("Choice")
+
+
+def one_of(who: str, what: str, value: Choice, choices: Sequence[Choice]) -> Choice:
+    """Return `value` if it is one of the choices.
+
+    >>> one_of("SASRec", "loss", "bce", ("softmax", "bce"))
+    'bce'
+    """
+    if value not in choices:
+        raise ValueError(describe(who, what, repr(value), " or ".join(map(repr, choices))))
+    return value
 
 
 def check_share(who: str, what: str, value: object) -> None:
@@ -171,11 +214,17 @@ def check_dtype(who: str, what: str, array: object, dtype: type[np.generic]) -> 
         raise TypeError(describe(who, f"{what}'s dtype", found, name, way_out))
 
 
-def check_dense(who: str, what: str, array: NDArray[Any], dtype: type[np.generic]) -> None:
-    """Raise TypeError or ValueError unless `array` is a C-contiguous matrix of that dtype."""
+def check_dense(
+    who: str, what: str, array: NDArray[Any], dtype: type[np.generic], *, dimensions: int = 2
+) -> None:
+    """Raise TypeError or ValueError unless `array` is a C-contiguous matrix of that dtype.
+
+    Or, with another number of `dimensions`, an array of so many.
+    """
     check_dtype(who, what, array, dtype)
-    if array.ndim != 2:
-        raise ValueError(describe(who, f"{what}'s number of dimensions", array.ndim, "2"))
+    if array.ndim != dimensions:
+        expected = str(dimensions)
+        raise ValueError(describe(who, f"{what}'s number of dimensions", array.ndim, expected))
     check_layout(who, what, array)
 
 

@@ -27,6 +27,7 @@ void bind_gram(py::module_& m);
 void bind_esler(py::module_& m);
 void bind_top_n(py::module_& m);
 void bind_metrics(py::module_& m);
+void bind_pq(py::module_& m);
 
 template <class T>
 std::span<const T> read(const Array<T>& array) {

@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bindings::bind_esler(m);
   bindings::bind_top_n(m);
   bindings::bind_metrics(m);
+  bindings::bind_pq(m);
 }

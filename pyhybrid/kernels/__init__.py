@@ -19,6 +19,14 @@ from __future__ import annotations
 
 from pyhybrid.kernels.core import simd_level
 from pyhybrid.kernels.metrics import largest_cutoff, ranking_metrics, score_metrics
+from pyhybrid.kernels.pq import (
+    pq_decode,
+    pq_encode,
+    pq_lookup,
+    pq_lookup_gradient,
+    pq_search,
+    pq_train,
+)
 from pyhybrid.kernels.ranking import top_n, top_n_factors, top_n_scores
 from pyhybrid.kernels.solve import esler_weights, gram
 
@@ -26,6 +34,12 @@ __all__ = [
     "esler_weights",
     "gram",
     "largest_cutoff",
+    "pq_decode",
+    "pq_encode",
+    "pq_lookup",
+    "pq_lookup_gradient",
+    "pq_search",
+    "pq_train",
     "ranking_metrics",
     "score_metrics",
     "simd_level",

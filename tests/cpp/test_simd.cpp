@@ -25,8 +25,9 @@ static std::vector<const simd::Loops*> levels() {
   const std::string best = simd_level();
   if (best != "baseline") all.push_back(&simd::kAvx2);
   if (best == "avx512") all.push_back(&simd::kAvx512);
-  if (best == "avx512" && __builtin_cpu_supports("avx512vpopcntdq")) {
-    all.push_back(&simd::kAvx512Popcnt);
+  if (best == "avx512" && __builtin_cpu_supports("avx512vpopcntdq") &&
+      __builtin_cpu_supports("avx512vbmi")) {
+    all.push_back(&simd::kAvx512IceLake);
   }
 #endif
   return all;

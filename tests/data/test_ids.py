@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyhybrid.data.ids import as_ids, column_of, encode, extend, join, positions, whole_numbers
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 whole = st.integers(-(2**63), 2**63 - 1)
 text = st.text(st.characters(exclude_categories=("Cs",)))
 values = st.one_of(st.lists(whole), st.lists(text))

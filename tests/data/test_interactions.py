@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from pyhybrid.data import Interactions, building, matrices
 from pyhybrid.data.tables import write_parquet, write_text
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 RULES = ("once", "sum", "count")
 numbers = st.integers(-50, 50)
 rows_of_any = st.lists(

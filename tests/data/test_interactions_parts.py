@@ -6,7 +6,7 @@ from scipy.sparse import coo_array, csr_array, csr_matrix
 
 from pyhybrid.data import Interactions
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 numbers = st.integers(-50, 50)
 rows_of_any = st.lists(
     st.tuples(numbers, numbers, st.floats(-1e6, 1e6, width=32), st.integers(0, 5)), min_size=1

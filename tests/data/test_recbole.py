@@ -131,7 +131,7 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
 words = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     titles=st.lists(words, min_size=1, max_size=5),
     tags=st.lists(words.filter(lambda word: word and " " not in word), max_size=3),

@@ -370,7 +370,7 @@ def test_whole_number_ids_are_split_without_pyarrow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=4, max_size=60),
     by=st.sampled_from(WAYS),

@@ -20,6 +20,10 @@ bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
+
+bool has_ice_lake() {
+  return __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vbmi");
+}
 #endif
 
 const Loops& choose() {
@@ -31,7 +35,7 @@ const Loops& choose() {
   }
 #if defined(PYHYBRID_X86)
   if (most == "avx512" && has_avx512()) {
-    return __builtin_cpu_supports("avx512vpopcntdq") ? kAvx512Popcnt : kAvx512;
+    return has_ice_lake() ? kAvx512IceLake : kAvx512;
   }
   if (most != "baseline" && has_avx2()) return kAvx2;
 #endif

@@ -20,6 +20,13 @@ constexpr std::int64_t kSquare = 16;
 /// Items whose bitmaps are compared together, a word of each.
 constexpr std::int64_t kWordItems = 8;
 
+/// Vectors whose nearest centroids are found together, and centroids that stand together.
+constexpr std::int64_t kPoints = 32;
+constexpr std::int64_t kCentroids = 8;
+
+/// Codes that are searched together.
+constexpr std::int64_t kCodes = 64;
+
 /// One instruction set's loops. At one level a result depends on the arguments alone; between
 /// levels sums differ in the last bits, as some fuse a multiplication with its addition.
 struct Loops {
@@ -61,6 +68,38 @@ struct Loops {
   void (*count_common)(std::uint64_t* counts, const std::uint64_t* a, const std::uint64_t* b,
                        std::int64_t words);
 
+  /// points[d * kPoints + k] = origin[d] - vectors[k * stride + d], k < count, d < dim; zero for the
+  /// other k. halves[k] = half the sum of their squares.
+  void (*turn)(float* points, float* halves, const float* vectors, std::int64_t stride,
+               std::int64_t count, const float* origin, std::int64_t dim);
+
+  /// For each k < kPoints of v(c) = halves_of_points[k] + halves[c] + sum over d of
+  /// points[d * kPoints + k] * centroids[(c / kCentroids * dim + d) * kCentroids + c % kCentroids],
+  /// c < count, at most 256 and a multiple of kCentroids: the lowest one, where it stands, and the
+  /// next one. They are found and told with the last 8 bits cut off, and are not to be negative.
+  void (*nearest)(float* lowest, float* next, std::int32_t* place, const float* points,
+                  const float* halves_of_points, const float* centroids, const float* halves,
+                  std::int64_t count, std::int64_t dim);
+
+  /// Bit k of bits[b] is set if the sum over p of tables[p * 256 + codes[(b * parts + p) * kCodes +
+  /// k]] is at most `limit`, k < kCodes, b < blocks; the sums must fit 16 bits.
+  void (*scan)(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+               std::int64_t parts, std::int64_t blocks, std::uint16_t limit);
+
+  /// The same for tables of 16 entries: tables[p * 16 + code].
+  void (*scan16)(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+                 std::int64_t parts, std::int64_t blocks, std::uint16_t limit);
+
+  /// sums[i * dim + d] = scale * sum over p of table[(p * entries + codes[i * parts + p]) * dim +
+  /// d], in the order of p, i < rows, d < dim.
+  void (*sum_entries)(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                      std::int64_t parts, std::int64_t entries, std::int64_t dim, float scale);
+
+  /// to[codes[i * parts] * dim + d] += from[i * dim + d], in the order of i, i < rows, first <= d <
+  /// end.
+  void (*add_entries)(float* to, const float* from, const std::uint8_t* codes, std::int64_t rows,
+                      std::int64_t parts, std::int64_t dim, std::int64_t first, std::int64_t end);
+
   /// What count_common takes for a word of two items, beside what gram takes to add a pair of items
   /// to its sums, by which to choose between the two.
   double word_cost;
@@ -73,6 +112,6 @@ const Loops& loops();
 extern const Loops kBaseline;
 extern const Loops kAvx2;
 extern const Loops kAvx512;
-extern const Loops kAvx512Popcnt;  // where avx512 counts bits in vectors too: the same results
+extern const Loops kAvx512IceLake;  // with what Ice Lake added for bits and bytes: the same results
 
 }  // namespace pyhybrid::simd

@@ -315,9 +315,12 @@ void count_common(std::uint64_t* counts, const std::uint64_t* a, const std::uint
 }
 #endif
 
+#include "simd/codes.inl"
+
 }  // namespace
 
-const Loops PYHYBRID_LEVEL{PYHYBRID_LEVEL_NAME, add_rows, multiply,  above,        append,
-                           keep_best,           rank,     transpose, count_common, kWordCost};
+const Loops PYHYBRID_LEVEL{
+    PYHYBRID_LEVEL_NAME, add_rows, multiply, above, append, keep_best,   rank,        transpose,
+    count_common,        turn,     nearest,  scan,  scan16, sum_entries, add_entries, kWordCost};
 
 }  // namespace pyhybrid::simd

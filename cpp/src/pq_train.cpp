@@ -1,0 +1,153 @@
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <utility>
+
+#include "codebook.hpp"
+#include "pyhybrid/error.hpp"
+
+namespace pyhybrid {
+namespace {
+
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+/// Lloyd's iterations on one part of all vectors.
+class PartTraining {
+ public:
+  PartTraining(const CodebookShape& shape, std::int64_t rows)
+      : entries_(shape.entries),
+        dim_(shape.dim),
+        rows_(rows),
+        book_(shape.entries, shape.dim),
+        vectors_(rows * shape.dim),
+        origin_(size(shape.dim)),
+        nearest_(size(rows)),
+        sums_(size(shape.entries * shape.dim)),
+        counts_(size(shape.entries)) {}
+
+  /// Takes a part of vectors that are `width` long; they are finite once assign() has seen them.
+  void take(const float* vectors, std::int64_t width) {
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      std::copy_n(vectors + row * width, dim_, vectors_.data() + row * dim_);
+    }
+    std::fill(nearest_.begin(), nearest_.end(), -1);
+  }
+
+  /// Moves the centroids (entries, dim); `tick` is called once an iteration and before.
+  template <class Tick>
+  void run(std::int64_t iterations, float* centroids, Tick tick) {
+    for (std::int64_t iteration = 0; iteration < iterations; ++iteration) {
+      const bool changed = assign(centroids, tick);
+      if (!changed) return;
+      move(centroids);
+    }
+  }
+
+ private:
+  template <class Tick>
+  bool assign(const float* centroids, Tick tick) {
+    book_.take(centroids);
+    bool changed = false;
+    for (std::int64_t row = 0; row < rows_; row += simd::kPoints) {
+      const std::int64_t count = std::min(simd::kPoints, rows_ - row);
+      const float* from = vectors_.data() + row * dim_;
+      std::int32_t nearest[simd::kPoints];
+      group_.take("pq_train", from, dim_, count, book_.origin(), row);
+      book_.nearest(group_, from, dim_, count, nearest);
+      for (std::int64_t k = 0; k < count; ++k) {
+        changed |= std::exchange(nearest_[size(row + k)], nearest[k]) != nearest[k];
+      }
+      tick(count);
+    }
+    return changed;
+  }
+
+  /// Moves each centroid to the mean of its vectors.
+  void move(float* centroids) {
+    std::fill(sums_.begin(), sums_.end(), 0.0);
+    std::fill(counts_.begin(), counts_.end(), 0);
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      double* sum = &sums_[size(nearest_[size(row)] * dim_)];
+      const float* vector = vectors_.data() + row * dim_;
+      for (std::int64_t d = 0; d < dim_; ++d) sum[d] += vector[d];
+      ++counts_[size(nearest_[size(row)])];
+    }
+    bool all = true;
+    for (std::int64_t c = 0; c < entries_; ++c) {
+      const std::int64_t count = counts_[size(c)];
+      all &= count > 0;
+      for (std::int64_t d = 0; count > 0 && d < dim_; ++d) {
+        const double mean = sums_[size(c * dim_ + d)] / static_cast<double>(count);
+        centroids[c * dim_ + d] = static_cast<float>(mean);
+      }
+    }
+    if (!all) move_unused(centroids);
+  }
+
+  /// Moves the centroids without vectors to the vectors that are farthest from their own, each to
+  /// another one; those for which there is none stay.
+  void move_unused(float* centroids) {
+    std::vector<double> distances(size(rows_));
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      const float* centroid = centroids + nearest_[size(row)] * dim_;
+      distances[size(row)] = distance(vectors_.data() + row * dim_, centroid);
+    }
+    for (std::int64_t c = 0; c < entries_; ++c) {
+      if (counts_[size(c)] > 0) continue;
+      const auto farthest = std::max_element(distances.begin(), distances.end());
+      if (!(*farthest > 0.0)) return;
+      const float* vector = vectors_.data() + (farthest - distances.begin()) * dim_;
+      std::copy_n(vector, dim_, centroids + c * dim_);
+      for (std::int64_t row = 0; row < rows_; ++row) {
+        if (std::equal(vector, vector + dim_, vectors_.data() + row * dim_)) {
+          distances[size(row)] = 0.0;
+        }
+      }
+    }
+  }
+
+  double distance(const float* a, const float* b) const {
+    double sum = 0.0;
+    for (std::int64_t d = 0; d < dim_; ++d) {
+      const double gap = static_cast<double>(a[d]) - b[d];
+      sum += gap * gap;
+    }
+    return sum;
+  }
+
+  std::int64_t entries_, dim_, rows_;
+  PartCodebook book_;
+  PointGroup group_{dim_};
+  Scratch<float> vectors_;  // (rows, dim)
+  std::vector<float> origin_;
+  std::vector<std::int32_t> nearest_;
+  std::vector<double> sums_;  // (entries, dim)
+  std::vector<std::int64_t> counts_;
+};
+
+}  // namespace
+
+void pq_train(std::span<const float> vectors, std::int64_t rows, const CodebookShape& shape,
+              std::int64_t iterations, std::span<float> centroids, int threads, Monitor* monitor) {
+  check_shape("pq_train", shape);
+  check_size("pq_train", "vectors", vectors.size(), rows, shape.parts * shape.dim);
+  check_size("pq_train", "centroids", centroids.size(), shape.parts, shape.entries * shape.dim);
+  if (iterations < 0) throw bad_value("pq_train", "iterations", iterations, "0 or more");
+  const auto per_part = static_cast<double>(rows * iterations);
+  for_each_block(shape.parts, per_part * static_cast<double>(shape.parts), threads, monitor,
+                 [&]() -> Worker {
+                   return [&, training = std::make_shared<PartTraining>(shape, rows)](
+                              std::int64_t part, Ticker& ticker) {
+                     training->take(vectors.data() + part * shape.dim, shape.parts * shape.dim);
+                     double done = 0.0;
+                     training->run(iterations, centroids.data() + part * shape.entries * shape.dim,
+                                   [&](std::int64_t count) {
+                                     ticker.advance(static_cast<double>(count));
+                                     done += static_cast<double>(count);
+                                   });
+                     ticker.advance(per_part - done);  // an early end counts as all
+                   };
+                 });
+}
+
+}  // namespace pyhybrid

@@ -1,0 +1,253 @@
+// The loops of product quantisation; a part of loops.inl.
+
+typedef std::int32_t Ints __attribute__((vector_size(PYHYBRID_VECTOR_BYTES)));
+
+void turn(float* points, float* halves, const float* vectors, std::int64_t stride,
+          std::int64_t count, const float* origin, std::int64_t dim) {
+  for (std::int64_t k = 0; k < kPoints; ++k) halves[k] = 0.0F;
+  std::int64_t first = 0;  // of kLanes dimensions that are turned at once
+  for (; first + kLanes <= dim; first += kLanes) {
+    for (std::int64_t left = 0; left < kPoints; left += kLanes) {
+      Vec rows[kLanes];
+      for (std::int64_t k = 0; k < kLanes; ++k) {
+        rows[k] = left + k < count ? load(vectors + (left + k) * stride + first) : Vec{};
+      }
+      transpose_lanes(rows);
+      for (std::int64_t d = 0; d < kLanes; ++d) {
+        store(points + (first + d) * kPoints + left, rows[d]);
+      }
+    }
+  }
+  for (std::int64_t d = first; d < dim; ++d) {
+    float* to = points + d * kPoints;
+    for (std::int64_t k = 0; k < count; ++k) to[k] = vectors[k * stride + d];
+  }
+  for (std::int64_t d = 0; d < dim; ++d) {
+    float* to = points + d * kPoints;
+    for (std::int64_t k = count; k < kPoints; ++k) to[k] = origin[d];
+    for (std::int64_t k = 0; k < kPoints; ++k) {
+      to[k] = origin[d] - to[k];
+      halves[k] += 0.5F * to[k] * to[k];
+    }
+  }
+}
+
+/// GCC's own minimum of vectors takes a comparison and a choice where the mask is used again.
+Ints lesser(Ints a, Ints b) {
+#if PYHYBRID_VECTOR_BYTES == 64
+  return (Ints)_mm512_maskz_min_epi32(0xFFFF, (__m512i)a, (__m512i)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+
+Ints greater(Ints a, Ints b) {
+#if PYHYBRID_VECTOR_BYTES == 64
+  return (Ints)_mm512_maskz_max_epi32(0xFFFF, (__m512i)a, (__m512i)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
+void nearest(float* lowest, float* next, std::int32_t* place, const float* points,
+             const float* halves_of_points, const float* centroids, const float* halves,
+             std::int64_t count, std::int64_t dim) {
+  // Numbers that are not negative compare as the integers of their bits do, whose last 8 make room
+  // for the place: the lowest then brings its place along.
+  constexpr std::int32_t kPlace = 0xFF;
+  constexpr int kWide = 2;                              // vectors of points, whose sums
+  constexpr int kRows = kLanes == 16 ? kCentroids : 4;  // for so many centroids fit the registers
+  for (std::int64_t left = 0; left < kPoints; left += kWide * kLanes) {
+    Ints low[kWide], above_low[kWide];
+    Vec start[kWide];
+    for (int w = 0; w < kWide; ++w) {
+      low[w] = above_low[w] = Ints{} + 0x7FFFFFFF;
+      start[w] = load(halves_of_points + left + w * kLanes);
+    }
+    Ints here = {};  // the centroid, in each lane
+    for (std::int64_t c = 0; c < count; c += kRows) {
+      const float* from = centroids + c / kCentroids * kCentroids * dim + c % kCentroids;
+      Vec value[kRows][kWide];
+      for (int r = 0; r < kRows; ++r) {
+        for (int w = 0; w < kWide; ++w) value[r][w] = start[w] + halves[c + r];
+      }
+      for (std::int64_t d = 0; d < dim; ++d) {
+        Vec point[kWide];
+        for (int w = 0; w < kWide; ++w) point[w] = load(points + d * kPoints + left + w * kLanes);
+        for (int r = 0; r < kRows; ++r) {
+          const float coordinate = from[d * kCentroids + r];
+          for (int w = 0; w < kWide; ++w) value[r][w] += coordinate * point[w];
+        }
+      }
+      for (int r = 0; r < kRows; ++r, here += 1) {
+        for (int w = 0; w < kWide; ++w) {
+          const Ints key = ((Ints)value[r][w] & ~kPlace) | here;
+          above_low[w] = lesser(above_low[w], greater(low[w], key));
+          low[w] = lesser(low[w], key);
+        }
+      }
+    }
+    for (int w = 0; w < kWide; ++w) {
+      const std::int64_t to = left + w * kLanes;
+      store(lowest + to, (Vec)(low[w] & ~kPlace));
+      store(next + to, (Vec)(above_low[w] & ~kPlace));
+      const Ints where = low[w] & kPlace;
+      __builtin_memcpy(place + to, &where, sizeof where);
+    }
+  }
+}
+
+/// Bits of the sums that are at most `limit`; those of the even codes and those of the odd ones
+/// stand apart.
+template <int entries>
+void scan_each(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+               std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    std::uint16_t sums[kCodes] = {};
+    for (std::int64_t p = 0; p < parts; ++p) {
+      const std::uint8_t* table = tables + p * entries;
+      const std::uint8_t* from = codes + (b * parts + p) * kCodes;
+      for (std::int64_t k = 0; k < kCodes; ++k) {
+        sums[k] = static_cast<std::uint16_t>(sums[k] + table[from[k]]);
+      }
+    }
+    std::uint64_t found = 0;
+    for (std::int64_t k = 0; k < kCodes; ++k) {
+      found |= static_cast<std::uint64_t>(sums[k] <= limit) << k;
+    }
+    bits[b] = found;
+  }
+}
+
+#if PYHYBRID_VECTOR_BYTES == 64
+/// The bits of 64 sums, from those of the even codes plus 256 times the odd ones', and the odd
+/// ones'.
+std::uint64_t at_most(__m512i both, __m512i odd, std::uint16_t limit) {
+  const __m512i most = _mm512_set1_epi16(static_cast<short>(limit));
+  const __m512i even = _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8));
+  return _pdep_u64(_mm512_cmple_epu16_mask(even, most), 0x5555555555555555ULL) |
+         _pdep_u64(_mm512_cmple_epu16_mask(odd, most), 0xAAAAAAAAAAAAAAAAULL);
+}
+
+/// Adds up tables of 4 blocks of codes; look(codes, p) looks 64 codes up.
+template <class Look>
+void scan_together(std::uint64_t* bits, const std::uint8_t* codes, std::int64_t parts,
+                   std::int64_t blocks, std::uint16_t limit, Look look) {
+  constexpr int kTogether = 4;
+  for (std::int64_t first = 0; first < blocks; first += kTogether) {
+    __m512i both[kTogether] = {}, odd[kTogether] = {};
+    const std::uint8_t* from[kTogether];  // beyond the last block that one again
+    for (int b = 0; b < kTogether; ++b) {
+      from[b] = codes + (first + b < blocks ? first + b : blocks - 1) * parts * kCodes;
+    }
+    for (std::int64_t p = 0; p < parts; ++p) {
+      const auto table = look(p);
+      for (int b = 0; b < kTogether; ++b) {
+        const __m512i found = table.of(_mm512_loadu_si512(from[b] + p * kCodes));
+        both[b] = _mm512_add_epi16(both[b], found);
+        odd[b] = _mm512_add_epi16(odd[b], _mm512_srli_epi16(found, 8));
+      }
+    }
+    for (int b = 0; b < kTogether && first + b < blocks; ++b) {
+      bits[first + b] = at_most(both[b], odd[b], limit);
+    }
+  }
+}
+
+struct Table16 {
+  __m512i entries;
+  __m512i of(__m512i codes) const { return _mm512_shuffle_epi8(entries, codes); }
+};
+
+void scan16(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+            std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
+  scan_together(bits, codes, parts, blocks, limit, [tables](std::int64_t p) {
+    const auto* table = reinterpret_cast<const __m128i*>(tables + p * 16);
+    return Table16{_mm512_maskz_broadcast_i32x4(0xFFFF, _mm_loadu_si128(table))};
+  });
+}
+#else
+void scan16(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+            std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
+  scan_each<16>(bits, tables, codes, parts, blocks, limit);
+}
+#endif
+
+#if defined(__AVX512VBMI__)
+struct Table256 {
+  __m512i quarters[4];
+  __m512i of(__m512i codes) const {
+    const __m512i low = _mm512_permutex2var_epi8(quarters[0], codes, quarters[1]);
+    const __m512i high = _mm512_permutex2var_epi8(quarters[2], codes, quarters[3]);
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
+  }
+};
+
+void scan(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+          std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
+  scan_together(bits, codes, parts, blocks, limit, [tables](std::int64_t p) {
+    Table256 table;
+    for (int q = 0; q < 4; ++q) {
+      table.quarters[q] = _mm512_loadu_si512(tables + p * 256 + q * 64);
+    }
+    return table;
+  });
+}
+#else
+void scan(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+          std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
+  scan_each<256>(bits, tables, codes, parts, blocks, limit);
+}
+#endif
+
+/// Sums `vecs` vectors of each row's entries, from column `first` on.
+template <int vecs>
+void sum_columns(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                 std::int64_t parts, std::int64_t entries, std::int64_t dim, std::int64_t first,
+                 float scale) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const float* from = table + first;
+    Vec sum[vecs] = {};
+    for (std::int64_t p = 0; p < parts; ++p, from += entries * dim) {
+      const float* row = from + codes[i * parts + p] * dim;
+      for (int v = 0; v < vecs; ++v) sum[v] += load(row + v * kLanes);
+    }
+    for (int v = 0; v < vecs; ++v) store(sums + i * dim + first + v * kLanes, scale * sum[v]);
+  }
+}
+
+void sum_entries(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                 std::int64_t parts, std::int64_t entries, std::int64_t dim, float scale) {
+  // The last columns of a wide table are summed with some before them, which are summed twice.
+  constexpr int kVecs = 4;
+  std::int64_t first = 0;
+  if (dim >= kVecs * kLanes) {
+    for (; first < dim; first += kVecs * kLanes) {
+      const std::int64_t left = first + kVecs * kLanes <= dim ? first : dim - kVecs * kLanes;
+      sum_columns<kVecs>(sums, table, codes, rows, parts, entries, dim, left, scale);
+    }
+  } else if (dim >= kLanes) {
+    for (; first < dim; first += kLanes) {
+      const std::int64_t left = first + kLanes <= dim ? first : dim - kLanes;
+      sum_columns<1>(sums, table, codes, rows, parts, entries, dim, left, scale);
+    }
+  }
+  for (; first < dim; ++first) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      float sum = 0.0F;
+      for (std::int64_t p = 0; p < parts; ++p) {
+        sum += table[(p * entries + codes[i * parts + p]) * dim + first];
+      }
+      sums[i * dim + first] = scale * sum;
+    }
+  }
+}
+
+void add_entries(float* to, const float* from, const std::uint8_t* codes, std::int64_t rows,
+                 std::int64_t parts, std::int64_t dim, std::int64_t first, std::int64_t end) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    float* entry = to + codes[i * parts] * dim;
+    const float* row = from + i * dim;
+    for (std::int64_t d = first; d < end; ++d) entry[d] += row[d];
+  }
+}

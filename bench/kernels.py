@@ -6,7 +6,7 @@ Without a ROW all are measured; `ROWS` lists them. Each runs in its own process 
 bench/results/kernels_ROW.json. With a scale other than 1, a trial, the figures are printed and
 nothing is written. Peers that aren't installed are named as absent:
 
-    pip install -c constraints.txt numba sparse-dot-mkl mkl torch implicit ranx pytrec-eval-terrier
+    pip install -c constraints.txt -e '.[bench]'
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import processes
+import quantizing
 import ranking
 import solving
 import workloads
@@ -58,6 +59,15 @@ ROWS: dict[str, Callable[[float, int, int], dict[str, Any]]] = {
     "top_n_factors_128": partial(ranking.top_n_factors, 128),
     "score_metrics": ranking.score_metrics,
     "ranking_metrics": ranking.ranking_metrics,
+    "pq_encode_384_48": partial(quantizing.encode, 384, 48, 256),
+    "pq_encode_768_32": partial(quantizing.encode, 768, 32, 256),
+    "pq_encode_768_48": partial(quantizing.encode, 768, 48, 256),
+    "pq_encode_384_48_4bit": partial(quantizing.encode, 384, 48, 16),
+    "pq_train": quantizing.train,
+    "pq_search": partial(quantizing.search, 256),
+    "pq_search_4bit": partial(quantizing.search, 16),
+    "pq_lookup": quantizing.lookup,
+    "pq_lookup_gradient": quantizing.lookup_gradient,
     "sizes": processes.sizes,
     "end_to_end": processes.end_to_end,
     "simd": processes.simd,

@@ -21,6 +21,8 @@ PEERS = (
     "implicit",
     "ranx",
     "pytrec-eval-terrier",
+    "faiss-cpu",
+    "nanopq",
     "threadpoolctl",
 )
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

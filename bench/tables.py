@@ -68,6 +68,15 @@ KERNELS = {
     "top_n_factors_128": "`top_n_factors`, 128 dimensions",
     "score_metrics": "`score_metrics`, 20,000 rows",
     "ranking_metrics": "`ranking_metrics`, 100,000 rows",
+    "pq_encode_384_48": "`pq_encode`, 200,000 vectors of 384, 48 parts of 8 bits",
+    "pq_encode_768_32": "`pq_encode`, of 768, 32 parts of 8 bits",
+    "pq_encode_768_48": "`pq_encode`, of 768, 48 parts of 8 bits",
+    "pq_encode_384_48_4bit": "`pq_encode`, of 384, 48 parts of 4 bits",
+    "pq_train": "`pq_train`, 25,600 vectors of 384, 48 parts, 25 iterations",
+    "pq_search": "`pq_search`, 256 queries, a million codes of 32 x 8 bits",
+    "pq_search_4bit": "`pq_search`, of 32 x 4 bits",
+    "pq_lookup": "`pq_lookup`, 20,000 codes, 32 rows of 300 each",
+    "pq_lookup_gradient": "`pq_lookup_gradient`, of the same",
 }
 
 

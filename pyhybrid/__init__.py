@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pyhybrid.data import Catalog, HeldOut, Interactions, Split, split
     from pyhybrid.errors import NotFittedError
     from pyhybrid.evaluation import Report, compare, evaluate, tune
-    from pyhybrid.models import ESLER, Popularity, load
+    from pyhybrid.models import ESLER, Popularity, SASRec, load
+    from pyhybrid.quantize import ProductQuantizer
     from pyhybrid.ranking import Ranking
 
     __version__: str
@@ -27,8 +28,10 @@ _HOME = {
     "Interactions": "data",
     "NotFittedError": "errors",
     "Popularity": "models",
+    "ProductQuantizer": "quantize",
     "Ranking": "ranking",
     "Report": "evaluation",
+    "SASRec": "models",
     "Split": "data",
     "compare": "evaluation",
     "evaluate": "evaluation",
@@ -45,8 +48,10 @@ __all__ = [
     "Interactions",
     "NotFittedError",
     "Popularity",
+    "ProductQuantizer",
     "Ranking",
     "Report",
+    "SASRec",
     "Split",
     "compare",
     "data",

@@ -110,7 +110,7 @@ def split(
 def fit(
     train: Files,
     out: Annotated[Path, typer.Option(help="The model's folder; an earlier model is replaced")],
-    model: Annotated[str, typer.Option(help="esler or popularity")] = "esler",
+    model: Annotated[str, typer.Option(help="esler, popularity or sasrec")] = "esler",
     param: Params = None,
     catalog: Annotated[
         list[Path] | None, typer.Option(help="Files of items, for those without an event")
@@ -253,7 +253,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
-    except (ValueError, TypeError, OSError, MemoryError, NotFittedError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ImportError, NotFittedError) as error:
         if os.environ.get("PYHYBRID_TRACEBACK"):
             raise
         print(f"pyhybrid: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     Progress: TypeAlias = bool | Callable[[float], object]
 
-__all__ = ["part_of", "progress_bar"]
+__all__ = ["part_of", "progress_bar", "tell"]
 
 
 @contextmanager
@@ -41,8 +41,27 @@ def progress_bar(
         console = Console(stderr=True)
         with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
             task = bars.add_task(description, total=1.0)
-            yield lambda share: bars.update(task, completed=share)
+            yield _Bar(
+                lambda share: bars.update(task, completed=share),
+                lambda text: bars.update(task, description=f"{description}: {text}"),
+            )
             bars.update(task, completed=1.0)
+
+
+class _Bar:
+    """A bar on a terminal: what moves it, and what writes beside it."""
+
+    def __init__(self, move: Callable[[float], object], write: Callable[[str], object]) -> None:
+        self.move, self.write = move, write
+
+    def __call__(self, share: float) -> None:
+        self.move(share)
+
+
+def tell(report: Callable[[float], object] | None, text: str) -> None:
+    """Write how the work goes beside the bar, if `report` is one."""
+    if isinstance(report, _Bar):
+        report.write(text)
 
 
 def part_of(

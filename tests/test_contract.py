@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.sparse import csc_array, csr_array, csr_matrix
 
 import pyhybrid
 from pyhybrid import Catalog, Interactions, NotFittedError, models
+from pyhybrid.data.interactions import Events
 from pyhybrid.models.base import Recommender
 
 if TYPE_CHECKING:
@@ -25,8 +27,13 @@ if TYPE_CHECKING:
     from pyhybrid import Ranking
 
 # A new model needs a line here only if its defaults are too large for twenty items.
-SMALL: dict[str, dict[str, Any]] = {"ESLER": {"l2": 1.0}}
+SMALL: dict[str, dict[str, Any]] = {
+    "ESLER": {"l2": 1.0},
+    "SASRec": {"dim": 16, "layers": 1, "heads": 2, "lr": 0.01, "epochs": 40, "device": "cpu"},
+}
 IMPERSONAL = {"Popularity"}  # recommends the same to everybody: no checkerboard answer
+ORDERED = {"SASRec"}  # needs the order of a history: a bare CSR of two items a row is refused
+TRAINED = {"SASRec"}  # by many small steps, in which the rounding of the last bit grows
 
 ITEMS, USERS = 20, 40
 COLD = ("cold-a", "cold-b")
@@ -44,7 +51,8 @@ def left_out(user: int) -> int:
 def checkerboard() -> Interactions:
     """Even users take even items, odd users odd ones; each of the first 40 leaves out one.
 
-    A few users of either colour with less make some items more popular than others.
+    A few users of either colour with less make some items more popular than others. In no order
+    of items, so that a model that goes by the order finds the colour and nothing else.
     """
     pairs = [
         (user, item)
@@ -54,6 +62,7 @@ def checkerboard() -> Interactions:
     ]
     pairs += [(USERS + few, item) for few in range(1, 6) for item in range(8, 8 + 2 * few, 2)]
     pairs += [(USERS + 10 + few, item) for few in range(1, 4) for item in range(3, 3 + 2 * few, 2)]
+    pairs = [pairs[place] for place in np.random.default_rng(0).permutation(len(pairs))]
     users = [f"u{user:02}" for user, _ in pairs]
     items = [f"i{item:02}" for _, item in pairs]
     return Interactions.from_columns(users, items, ordered=True)
@@ -92,6 +101,16 @@ def same_ranking(one: Ranking, other: Ranking) -> None:
     np.testing.assert_array_equal(one.row_ids, other.row_ids)
     np.testing.assert_array_equal(one.item_ids, other.item_ids)
     np.testing.assert_array_equal(one.fallback, other.fallback)
+
+
+def bare(model: Recommender, matrix: csr_array[np.float32]) -> csr_array[np.float32] | Interactions:
+    """A bare CSR; for a model that needs an order, the same histories in the order of items."""
+    if type(model).__name__ not in ORDERED:
+        return matrix
+    entries = matrix.tocoo()
+    histories = Interactions.from_csr(matrix, item_ids=model.item_ids)
+    assert (np.diff(entries.row) >= 0).all()
+    return replace(histories, events=Events(matrix.indptr.astype(np.int64), matrix.indices))
 
 
 def anonymous(histories: Interactions, model: Recommender) -> csr_array[np.float32]:
@@ -271,10 +290,10 @@ def test_only_empty_rows_fall_back(model: Recommender, seen: Interactions) -> No
     matrix[1] = 0
     mixed = csr_array(matrix.tocsr().astype(np.float32))
     mixed.eliminate_zeros()
-    ranking = model.recommend(mixed, 4)
+    ranking = model.recommend(bare(model, mixed), 4)
     assert ranking.fallback.tolist() == [False, True, False]
     assert ranking.items[1].tolist() == popularity_order(model)[:4]
-    alone = model.recommend(mixed[[0, 2]], 4)
+    alone = model.recommend(bare(model, mixed[[0, 2]]), 4)
     np.testing.assert_array_equal(ranking.items[[0, 2]], alone.items)
     np.testing.assert_array_equal(ranking.scores[[0, 2]], alone.scores)
 
@@ -291,7 +310,7 @@ def test_an_empty_history_keeps_to_among_and_deny(model: Recommender, seen: Inte
     shape = (2, len(model.item_ids))
     two = csr_array((taken.data, taken.indices, [0, 0, taken.nnz]), shape=shape)
     by_row = np.array([[order[4], order[1]], [left_out(0), -1]], dtype=np.int32)
-    ranking = model.recommend(two, 2, among=by_row)
+    ranking = model.recommend(bare(model, two), 2, among=by_row)
     assert ranking.items.tolist() == [[order[1], order[4]], [left_out(0), -1]]
     assert ranking.fallback.tolist() == [True, False]
 
@@ -307,13 +326,34 @@ def test_no_histories_give_no_rows(model: Recommender, seen: Interactions) -> No
 # Histories of all kinds
 
 
-def test_a_bare_csr_ranks_as_its_interactions_do(model: Recommender, seen: Interactions) -> None:
+def test_a_bare_csr_ranks_as_its_interactions_do(
+    name: str, model: Recommender, seen: Interactions
+) -> None:
+    if name in ORDERED:
+        pytest.skip(f"{name} needs an order")
     named = model.recommend(seen, 5)
     for matrix in (anonymous(seen, model), csr_matrix(anonymous(seen, model))):
-        bare = model.recommend(matrix, 5)
-        np.testing.assert_array_equal(bare.items, named.items)
-        np.testing.assert_array_equal(bare.scores, named.scores)
-        assert bare.row_ids.tolist() == list(range(seen.n_users))
+        ranking = model.recommend(matrix, 5)
+        np.testing.assert_array_equal(ranking.items, named.items)
+        np.testing.assert_array_equal(ranking.scores, named.scores)
+        assert ranking.row_ids.tolist() == list(range(seen.n_users))
+
+
+def test_a_model_that_needs_an_order_refuses_what_has_none(
+    name: str, model: Recommender, seen: Interactions
+) -> None:
+    if name not in ORDERED:
+        pytest.skip(f"{name} needs no order")
+    unordered = Interactions.from_columns(["x", "x"], ["i01", "i03"])
+    message = f"^{name}: the order of events is unknown; .* time= or ordered=True, not a bare CSR$"
+    for histories in (anonymous(seen, model), unordered):
+        for verb in (model.score, model.recommend):
+            with pytest.raises(ValueError, match=message):
+                verb(histories)
+        with pytest.raises(ValueError, match=message):
+            make(name).fit(histories)
+    one = csr_array(np.eye(1, len(model.item_ids), dtype=np.float32))
+    assert not model.recommend(one).fallback.any()  # of one item there is but one order
 
 
 def test_histories_on_another_item_order_rank_the_same(
@@ -383,7 +423,9 @@ def test_a_broken_csr_is_refused_before_it_is_used(model: Recommender) -> None:
         model.recommend(nan)
 
 
-def test_recommend_leaves_its_inputs_alone(model: Recommender) -> None:
+def test_recommend_leaves_its_inputs_alone(name: str, model: Recommender) -> None:
+    if name in ORDERED:
+        pytest.skip(f"{name} needs an order")
     items = len(model.item_ids)
     matrix = csr_array(
         (
@@ -408,7 +450,7 @@ def test_read_only_histories_will_do(model: Recommender, seen: Interactions) -> 
     matrix = anonymous(seen, model).copy()
     for part in (matrix.data, matrix.indices, matrix.indptr):
         part.flags.writeable = False
-    assert len(model.recommend(matrix, 2)) == seen.n_users
+    assert len(model.recommend(bare(model, matrix), 2)) == seen.n_users
 
 
 # Arguments
@@ -529,7 +571,7 @@ def test_an_interrupted_fit_leaves_a_model_that_is_not_fitted(
 ) -> None:
     model = make(name).fit(seen)
 
-    def interrupted(*args: Any) -> None:
+    def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(type(model), "_fit", interrupted)
@@ -551,16 +593,20 @@ def test_fitting_twice_gives_the_same(name: str, model: Recommender, seen: Inter
     again = make(name).fit(seen, whole_catalog())
     np.testing.assert_array_equal(again.recommend(seen, 5).items, model.recommend(seen, 5).items)
     np.testing.assert_allclose(again.score(seen), model.score(seen), rtol=1e-6)
-    other = make(name).fit(Interactions.from_columns(["x", "x", "y"], ["b", "a", "b"]))
+    other = make(name).fit(
+        Interactions.from_columns(["x", "x", "y"], ["b", "a", "b"], ordered=True)
+    )
     refitted = other.fit(seen, whole_catalog())
     np.testing.assert_allclose(refitted.score(seen), model.score(seen), rtol=1e-6)
     assert refitted.item_ids.tolist() == model.item_ids.tolist()
 
 
 def test_fitting_takes_a_bare_csr(name: str, model: Recommender, seen: Interactions) -> None:
-    bare = make(name).fit(seen.matrix)
-    assert bare.item_ids.tolist() == list(range(ITEMS))
-    ranking = bare.recommend(seen.matrix, 5)
+    if name in ORDERED:
+        pytest.skip(f"{name} needs an order")
+    unnamed = make(name).fit(seen.matrix)
+    assert unnamed.item_ids.tolist() == list(range(ITEMS))
+    ranking = unnamed.recommend(seen.matrix, 5)
     np.testing.assert_array_equal(ranking.items, model.recommend(seen, 5).items)
     table = ranking.to_arrow()
     assert table["user_id"].type == table["item_id"].type == pa.int64()
@@ -603,7 +649,8 @@ def test_fits_are_the_same_for_every_number_of_threads(
     name: str, model: Recommender, seen: Interactions, threads: int
 ) -> None:
     other = make(name).fit(seen, whole_catalog(), threads=threads)
-    np.testing.assert_allclose(other.score(seen), model.score(seen), rtol=1e-6, atol=1e-6)
+    near = 1e-3 if name in TRAINED else 1e-6
+    np.testing.assert_allclose(other.score(seen), model.score(seen), rtol=near, atol=near)
 
 
 _FIT_AND_RANK = """
@@ -644,7 +691,8 @@ def test_omp_num_threads_changes_no_result(seen: Interactions, tmp_path: Path) -
         model = models.load(tmp_path / name)
         here = model.recommend(seen, 6)
         for scores, *ranking in (found[0][name], found[1][name]):
-            np.testing.assert_allclose(scores, model.score(seen), rtol=1e-6, atol=1e-6)
+            near = 1e-3 if name in TRAINED else 1e-6
+            np.testing.assert_allclose(scores, model.score(seen), rtol=near, atol=near)
             assert ranking == [here.items.tolist(), here.scores.tolist()]
 
 

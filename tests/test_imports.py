@@ -27,6 +27,7 @@ ORDER = [
     ("_core",),
     ("kernels",),
     ("data",),
+    ("storage",),
     ("ranking",),
     ("evaluation",),
     ("text", "quantize", "llm"),
@@ -37,7 +38,17 @@ ORDER = [
     ("__main__",),
 ]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
-LATE = ["torch", "transformers", "pyarrow", "typer", "rich", "pandas", "polars", "scipy.linalg"]
+LATE = [
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "pyarrow",
+    "typer",
+    "rich",
+    "pandas",
+    "polars",
+    "scipy.linalg",
+]
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -139,7 +150,7 @@ def test_every_public_name_resolves() -> None:
         getattr(pyhybrid, "Nobody")  # noqa: B009
 
 
-@pytest.mark.parametrize("package", ["models", "data", "jobs"])
+@pytest.mark.parametrize("package", ["models", "data", "jobs", "text"])
 def test_every_name_of_a_package_resolves(package: str) -> None:
     module = importlib.import_module(f"pyhybrid.{package}")
     for name in module.__all__:

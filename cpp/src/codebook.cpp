@@ -44,17 +44,6 @@ void check_codes(const char* who, std::span<const std::uint8_t> codes, const Cod
                   static_cast<int>(*bad), concat("below ", shape.entries));
 }
 
-void PointGroup::take(const char* who, const float* vectors, std::int64_t stride,
-                      std::int64_t count, std::span<const float> origin, std::int64_t first) {
-  const auto dim = static_cast<std::int64_t>(origin.size());
-  simd::loops().turn(points_.data(), halves_, vectors, stride, count, origin.data(), dim);
-  for (std::int64_t k = 0; k < count; ++k) {
-    if (std::isfinite(halves_[k])) continue;
-    throw bad_value(who, concat("the squared length of vector ", first + k), halves_[k],
-                    "a finite number", "look for nan, infinite or huge inputs");
-  }
-}
-
 PartCodebook::PartCodebook(std::int64_t entries, std::int64_t dim)
     : entries_(entries),
       dim_(dim),
@@ -86,18 +75,23 @@ void PartCodebook::take(const float* centroids) {
   longest_ = std::sqrt(longest);
 }
 
-void PartCodebook::nearest(const PointGroup& group, const float* vectors, std::int64_t stride,
-                           std::int64_t count, std::int32_t* which) const {
-  float best[simd::kPoints], second[simd::kPoints];
+void PartCodebook::nearest(const char* who, const float* points, const float* vectors,
+                           std::int64_t stride, std::int64_t count, std::int64_t first,
+                           std::int32_t* which) const {
+  float best[simd::kPoints], second[simd::kPoints], halves[simd::kPoints];
   std::int32_t found[simd::kPoints];
-  loops_.nearest(best, second, found, group.points(), group.halves(), packed_.data(),
-                 halves_.data(), static_cast<std::int64_t>(halves_.size()), dim_);
+  loops_.nearest(best, second, found, halves, points, packed_.data(), halves_.data(),
+                 static_cast<std::int64_t>(halves_.size()), dim_);
   // How far float may be from the true half distances on both sides of the gap: each of dim + 2
   // sums, and the vector and the centroid less the origin, are rounded once. That the last 8 of 24
   // bits are cut off makes the lowest up to 2^-15 of itself larger than it is told.
   const double rounding = static_cast<double>(dim_ + 8) * std::numeric_limits<float>::epsilon();
   for (std::int64_t k = 0; k < count; ++k) {
-    const double half = group.halves()[k];
+    const double half = halves[k];
+    if (!std::isfinite(half)) {
+      throw bad_value(who, concat("the squared length of vector ", first + k), 2.0 * half,
+                      "a finite number", "look for nan, infinite or huge inputs");
+    }
     const double largest = half + longest_ * (std::sqrt(2.0 * half) + longest_ / 2.0);
     const double low = double{best[k]} * (1.0 + kCut);
     const bool sure = double{second[k]} - low > rounding * largest;

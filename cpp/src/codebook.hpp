@@ -20,23 +20,24 @@ void check_size(const char* who, const char* what, std::size_t size, std::int64_
 /// Throws unless all codes are below the number of entries.
 void check_codes(const char* who, std::span<const std::uint8_t> codes, const CodebookShape& shape);
 
-/// One part's vectors, simd::kPoints together, as simd::Loops::nearest reads them: less `origin`,
-/// negated, and turned to (dim, kPoints).
+/// Some vectors as simd::Loops::nearest reads them: less an origin, negated, and turned to (width,
+/// simd::kPoints).
 class PointGroup {
  public:
-  explicit PointGroup(std::int64_t dim) : points_(dim * simd::kPoints) {}
+  explicit PointGroup(std::int64_t width) : points_(width * simd::kPoints) {}
 
-  /// Takes `count` vectors, `stride` apart; the others are zero. Throws in the name of `who` if one
-  /// is not finite: `first` is the number of its row.
-  void take(const char* who, const float* vectors, std::int64_t stride, std::int64_t count,
-            std::span<const float> origin, std::int64_t first);
+  /// Takes `count` vectors, `stride` apart, of the origin's length; the others are zero.
+  void take(const float* vectors, std::int64_t stride, std::int64_t count,
+            std::span<const float> origin) {
+    simd::loops().turn(points_.data(), vectors, stride, count, origin.data(),
+                       static_cast<std::int64_t>(origin.size()));
+  }
 
-  const float* points() const { return points_.data(); }
-  const float* halves() const { return halves_; }  // of the squared lengths
+  /// The vectors from their `first` number on.
+  const float* points(std::int64_t first) const { return points_.data() + first * simd::kPoints; }
 
  private:
   Scratch<float> points_;
-  float halves_[simd::kPoints] = {};
 };
 
 /// One part's centroids.
@@ -49,10 +50,12 @@ class PartCodebook {
   void take(const float* centroids);
   std::span<const float> origin() const { return origin_; }
 
-  /// which[k] = the nearest centroid of the group's k-th vector, which lies at vectors + k *
-  /// stride, for k < count: as if distances were in double precision, ties to the lowest.
-  void nearest(const PointGroup& group, const float* vectors, std::int64_t stride,
-               std::int64_t count, std::int32_t* which) const;
+  /// which[k] = the nearest centroid of the vector at vectors + k * stride, k < count: as if
+  /// distances were in double precision, ties to the lowest. `points`: the vectors in a PointGroup,
+  /// less origin(). Throws in the name of `who` if a vector is not finite; `first` is the number of
+  /// the first one.
+  void nearest(const char* who, const float* points, const float* vectors, std::int64_t stride,
+               std::int64_t count, std::int64_t first, std::int32_t* which) const;
 
  private:
   std::int32_t nearest_exactly(const float* vector) const;

@@ -7,8 +7,10 @@
 namespace pyhybrid {
 namespace {
 
-constexpr std::int64_t kGroups = 8;  // of vectors, which a thread takes at once
+constexpr std::int64_t kGroups = 4;  // of vectors, which a thread takes at once
 constexpr std::int64_t kRowsAtOnce = kGroups * simd::kPoints;
+
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -24,35 +26,43 @@ void pq_encode(std::span<const float> vectors, std::int64_t rows, const Codebook
   check_size("pq_encode", "centroids", centroids.size(), parts, entries * dim);
   check_size("pq_encode", "codes", codes.size(), rows, parts);
   std::vector<PartCodebook> books;
+  std::vector<float> origin;
   for (std::int64_t part = 0; part < parts; ++part) {
     books.emplace_back(entries, dim);
     books.back().take(centroids.data() + part * entries * dim);
+    origin.insert(origin.end(), books.back().origin().begin(), books.back().origin().end());
   }
 
   // A part's codebook stays in the L1 cache while it meets the vectors of all groups.
-  for_each_block(ceil_div(rows, kRowsAtOnce), static_cast<double>(rows), threads, monitor,
-                 [&]() -> Worker {
-                   return [&, group = std::make_shared<PointGroup>(shape.dim)](std::int64_t block,
-                                                                               Ticker& ticker) {
-                     const std::int64_t first = block * kRowsAtOnce;
-                     const std::int64_t end = std::min(rows, first + kRowsAtOnce);
-                     std::int32_t nearest[simd::kPoints];
-                     for (std::int64_t part = 0; part < shape.parts; ++part) {
-                       const PartCodebook& book = books[static_cast<std::size_t>(part)];
-                       for (std::int64_t row = first; row < end; row += simd::kPoints) {
-                         const std::int64_t count = std::min(simd::kPoints, end - row);
-                         const float* from = vectors.data() + row * width + part * shape.dim;
-                         group->take("pq_encode", from, width, count, book.origin(), row);
-                         book.nearest(*group, from, width, count, nearest);
-                         for (std::int64_t k = 0; k < count; ++k) {
-                           codes[static_cast<std::size_t>((row + k) * shape.parts + part)] =
-                               static_cast<std::uint8_t>(nearest[k]);
-                         }
-                       }
-                     }
-                     ticker.advance(static_cast<double>(end - first));
-                   };
-                 });
+  for_each_block(
+      ceil_div(rows, kRowsAtOnce), static_cast<double>(rows), threads, monitor, [&]() -> Worker {
+        auto groups = std::make_shared<std::vector<PointGroup>>();
+        for (std::int64_t k = 0; k < kGroups; ++k) groups->emplace_back(width);
+        return [&, groups](std::int64_t block, Ticker& ticker) {
+          const std::int64_t first = block * kRowsAtOnce;
+          const std::int64_t end = std::min(rows, first + kRowsAtOnce);
+          const float* from = vectors.data() + first * width;
+          const auto count = [&](std::int64_t k) {
+            return std::clamp<std::int64_t>(end - first - k * simd::kPoints, 0, simd::kPoints);
+          };
+          for (std::int64_t k = 0; k < kGroups; ++k) {
+            (*groups)[size(k)].take(from + k * simd::kPoints * width, width, count(k), origin);
+          }
+          std::int32_t nearest[simd::kPoints];
+          for (std::int64_t part = 0; part < shape.parts; ++part) {
+            for (std::int64_t k = 0; k < kGroups && count(k) > 0; ++k) {
+              const std::int64_t row = first + k * simd::kPoints;
+              books[size(part)].nearest("pq_encode", (*groups)[size(k)].points(part * shape.dim),
+                                        vectors.data() + row * width + part * shape.dim, width,
+                                        count(k), row, nearest);
+              for (std::int64_t v = 0; v < count(k); ++v) {
+                codes[size((row + v) * shape.parts + part)] = static_cast<std::uint8_t>(nearest[v]);
+              }
+            }
+          }
+          ticker.advance(static_cast<double>(end - first));
+        };
+      });
 }
 
 void pq_decode(std::span<const std::uint8_t> codes, std::int64_t rows, const CodebookShape& shape,

@@ -52,8 +52,8 @@ class PartTraining {
       const std::int64_t count = std::min(simd::kPoints, rows_ - row);
       const float* from = vectors_.data() + row * dim_;
       std::int32_t nearest[simd::kPoints];
-      group_.take("pq_train", from, dim_, count, book_.origin(), row);
-      book_.nearest(group_, from, dim_, count, nearest);
+      group_.take(from, dim_, count, book_.origin());
+      book_.nearest("pq_train", group_.points(0), from, dim_, count, row, nearest);
       for (std::int64_t k = 0; k < count; ++k) {
         changed |= std::exchange(nearest_[size(row + k)], nearest[k]) != nearest[k];
       }

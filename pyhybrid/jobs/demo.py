@@ -12,7 +12,7 @@ from pyhybrid.data.tables import write_parquet
 from pyhybrid.evaluation import compare, tune
 from pyhybrid.models.esler import ESLER
 from pyhybrid.models.popularity import Popularity
-from pyhybrid.models.storage import require_free
+from pyhybrid.storage import require_free
 
 if TYPE_CHECKING:
     import os

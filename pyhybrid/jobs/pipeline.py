@@ -25,8 +25,8 @@ from pyhybrid.errors import describe
 from pyhybrid.jobs.columns import described, known_items, on_axis, read_ids, told, users_alone
 from pyhybrid.models import load, model_class
 from pyhybrid.models.batches import parts_of, write_parts
-from pyhybrid.models.storage import require_free
 from pyhybrid.progress import progress_bar
+from pyhybrid.storage import require_free
 
 if TYPE_CHECKING:
     import os

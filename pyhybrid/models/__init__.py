@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from pyhybrid.models.base import Recommender
     from pyhybrid.models.esler import ESLER
     from pyhybrid.models.popularity import Popularity
+    from pyhybrid.models.sasrec import SASRec
 
-_HOME = {"ESLER": "esler", "Popularity": "popularity", "Recommender": "base"}
-MODELS = ("ESLER", "Popularity")
+_HOME = {"ESLER": "esler", "Popularity": "popularity", "Recommender": "base", "SASRec": "sasrec"}
+MODELS = ("ESLER", "Popularity", "SASRec")
 
-__all__ = ["ESLER", "MODELS", "Popularity", "Recommender", "load", "model_class"]
+__all__ = ["ESLER", "MODELS", "Popularity", "Recommender", "SASRec", "load", "model_class"]
 
 
 def __getattr__(name: str) -> object:
@@ -50,7 +51,7 @@ def load(folder: str | os.PathLike[str]) -> Recommender:
         FileNotFoundError: If there is no such folder.
         ValueError: If it is no model, of a newer format or class, or damaged.
     """
-    from pyhybrid.models.storage import read_folder
+    from pyhybrid.storage import read_folder
 
     config, _ = read_folder(folder)
     return model_class(config["class"]).load(folder)

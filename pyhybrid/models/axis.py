@@ -9,6 +9,7 @@ import numpy as np
 
 from pyhybrid.checks import integers
 from pyhybrid.data.ids import column_of, positions
+from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from pyhybrid.data.catalog import Catalog
-    from pyhybrid.data.interactions import Interactions
 
-__all__ = ["ItemAxis"]
+__all__ = ["ItemAxis", "as_interactions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,21 @@ class ItemAxis:
         """Turn the model's own items into positions on the axis; -1 stays -1."""
         return items if self.is_whole else np.where(items >= 0, self.rankable[items], np.int32(-1))
 
+    def own(self, who: str, items: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.integer[Any]]]:
+        """Turn positions on the axis into the model's own items; return both, (items,).
+
+        Raises:
+            TypeError: If they are not integers.
+            ValueError: If the model has nothing on one of them.
+        """
+        items = integers(who, "items", items)
+        places = np.minimum(np.searchsorted(self.rankable, items), len(self.rankable) - 1)
+        unknown = np.flatnonzero(self.rankable[places] != items)
+        if len(unknown):
+            value = f"{items[unknown[0]]}, which the model has no weights for"
+            raise ValueError(describe(who, "item", value, "one of model.rankable"))
+        return places, items
+
     def allowed(
         self, among: ArrayLike | None, deny: ArrayLike | None, rows: int = 1
     ) -> NDArray[np.int32] | None:
@@ -117,3 +132,13 @@ class ItemAxis:
             value = f"{indices.min()} to {indices.max()}"
             raise ValueError(describe("recommend", what, value, f"items in {least} to {last}"))
         return indices
+
+
+def as_interactions(who: str, interactions: Any) -> Interactions:
+    """Return interactions; those of a bare CSR have row and column numbers for ids."""
+    if isinstance(interactions, Interactions):
+        return interactions
+    if getattr(interactions, "format", None) == "csr":
+        return Interactions.from_csr(interactions)
+    found = f"a {type(interactions).__name__}"
+    raise TypeError(describe(who, "interactions", found, "Interactions or a SciPy CSR"))

@@ -13,10 +13,10 @@ from pyhybrid.checks import count
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
 from pyhybrid.memory import require_memory
-from pyhybrid.models.axis import ItemAxis
-from pyhybrid.models.storage import digest, read_folder, write_folder
+from pyhybrid.models.axis import ItemAxis, as_interactions
 from pyhybrid.progress import progress_bar
 from pyhybrid.ranking import Ranking
+from pyhybrid.storage import digest, read_folder, write_folder
 
 if TYPE_CHECKING:
     import os
@@ -122,23 +122,7 @@ class Recommender(ABC):
             ValueError: If there is nothing to learn from.
             MemoryError: If the job won't fit.
         """
-        who = type(self).__name__
-        self._users_are_named = isinstance(interactions, Interactions)
-        interactions = _as_interactions(who, interactions)
-        if interactions.matrix.nnz == 0:
-            raise ValueError(describe(who, "number of interactions", 0, "1 or more"))
-        axis = ItemAxis.of_training(interactions, catalog, self._least_count)
-        if not len(axis.rankable):
-            rule = f"one item with {self._least_count} users or more"
-            raise ValueError(describe(who, "number of items to learn from", 0, rule))
-        self._axis = axis
-        try:
-            with progress_bar(f"fitting {who}", progress) as report:
-                self._fit(axis.view(interactions), catalog, threads, report)
-        except BaseException:
-            self._axis = None  # an interrupted fit leaves a model that says it is not fitted
-            raise
-        return self
+        return self._learn(self._fit, interactions, catalog, threads, progress)
 
     def score(self, histories: Interactions | CSR) -> NDArray[np.float32]:
         """Score all items for each history: float32 (rows, items), C-contiguous.
@@ -322,6 +306,33 @@ class Recommender(ABC):
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `_arrays` returned."""
 
+    def _learn(
+        self,
+        fit: Callable[..., None],
+        interactions: Interactions | CSR,
+        catalog: Catalog | None,
+        threads: int,
+        progress: Progress,
+    ) -> Self:
+        """Do what `fit` promises around the hook `_fit`, or `_fit` with more arguments bound."""
+        who = type(self).__name__
+        self._users_are_named = isinstance(interactions, Interactions)
+        interactions = as_interactions(who, interactions)
+        if interactions.matrix.nnz == 0:
+            raise ValueError(describe(who, "number of interactions", 0, "1 or more"))
+        axis = ItemAxis.of_training(interactions, catalog, self._least_count)
+        if not len(axis.rankable):
+            rule = f"one item with {self._least_count} users or more"
+            raise ValueError(describe(who, "number of items to learn from", 0, rule))
+        self._axis = axis
+        try:
+            with progress_bar(f"fitting {who}", progress) as report:
+                fit(axis.view(interactions), catalog, threads, report)
+        except BaseException:
+            self._axis = None  # an interrupted fit leaves a model that says it is not fitted
+            raise
+        return self
+
     def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
         """Tell which histories hold something that the model can go by: bool (rows,)."""
         return np.diff(histories.matrix.indptr) > 0
@@ -370,7 +381,7 @@ class Recommender(ABC):
                 fitted = f"this model was fitted on {items} items"
                 raise ValueError(f"{who}: histories has {columns} columns; {fitted}")
             return Interactions.from_csr(histories, item_ids=self.item_ids)
-        return _as_interactions(who, histories)
+        return as_interactions(who, histories)
 
 
 def popular(
@@ -385,12 +396,3 @@ def popular(
     ones = np.ones((rows, 1), dtype=np.float32)
     factors = np.ascontiguousarray(popularity[:, None])
     return kernels.top_n_factors(ones, factors, n, exclude=exclude, among=among, threads=threads)
-
-
-def _as_interactions(who: str, interactions: Any) -> Interactions:
-    if isinstance(interactions, Interactions):
-        return interactions
-    if getattr(interactions, "format", None) == "csr":
-        return Interactions.from_csr(interactions)
-    found = f"a {type(interactions).__name__}"
-    raise TypeError(describe(who, "interactions", found, "Interactions or a SciPy CSR"))

@@ -11,7 +11,7 @@ import numpy as np
 from pyhybrid.checks import count
 from pyhybrid.data.tables import write_parquet, write_text
 from pyhybrid.errors import describe
-from pyhybrid.models.storage import digest
+from pyhybrid.storage import digest
 
 if TYPE_CHECKING:
     import os

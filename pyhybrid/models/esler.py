@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pyhybrid import kernels
-from pyhybrid.checks import count, integers, positive, switch
+from pyhybrid.checks import count, positive, switch
 from pyhybrid.data.ids import arrow_ids, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
@@ -137,13 +137,7 @@ class ESLER(Recommender):
         Returns:
             A ranking whose rows are named by the given items' ids.
         """
-        self._fitted("similar_items")
-        items = integers("similar_items", "items", items)
-        places = np.minimum(np.searchsorted(self.rankable, items), len(self.rankable) - 1)
-        unknown = np.flatnonzero(self.rankable[places] != items)
-        if len(unknown):
-            value = f"{items[unknown[0]]}, which the model has no weights for"
-            raise ValueError(describe("similar_items", "item", value, "one of model.rankable"))
+        places, items = self._fitted("similar_items").own("similar_items", items)
         itself = _one_entry_rows(places, len(self.rankable))
         found, scores = kernels.top_n(itself, self.weights, n, exclude=itself)
         no_fallback = np.zeros(len(items), dtype=np.bool_)

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "check.hpp"
+#include "levels.hpp"
 #include "pyhybrid/simd.hpp"
 #include "simd/loops.hpp"
 
@@ -15,30 +16,6 @@ using simd::kSquare;
 using simd::kTile;
 using simd::kUsers;
 using simd::kWordItems;
-using Floats = std::vector<float>;
-using Items = std::vector<std::int32_t>;
-
-/// The levels that this processor has, lowest first.
-static std::vector<const simd::Loops*> levels() {
-  std::vector<const simd::Loops*> all{&simd::kBaseline};
-#if defined(__x86_64__)
-  const std::string best = simd_level();
-  if (best != "baseline") all.push_back(&simd::kAvx2);
-  if (best == "avx512") all.push_back(&simd::kAvx512);
-  if (best == "avx512" && __builtin_cpu_supports("avx512vpopcntdq") &&
-      __builtin_cpu_supports("avx512vbmi")) {
-    all.push_back(&simd::kAvx512IceLake);
-  }
-#endif
-  return all;
-}
-
-static Floats numbers(std::int64_t count, int distinct, unsigned seed = 1) {
-  std::mt19937 random(seed);
-  Floats values(count);
-  for (float& value : values) value = static_cast<float>(static_cast<int>(random() % distinct) - 3);
-  return values;
-}
 
 TEST(a_named_level_says_its_name) {
   const std::vector<std::string> names{"baseline", "avx2", "avx512", "avx512"};

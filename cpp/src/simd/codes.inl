@@ -2,9 +2,8 @@
 
 typedef std::int32_t Ints __attribute__((vector_size(PYHYBRID_VECTOR_BYTES)));
 
-void turn(float* points, float* halves, const float* vectors, std::int64_t stride,
-          std::int64_t count, const float* origin, std::int64_t dim) {
-  for (std::int64_t k = 0; k < kPoints; ++k) halves[k] = 0.0F;
+void turn(float* points, const float* vectors, std::int64_t stride, std::int64_t count,
+          const float* origin, std::int64_t dim) {
   std::int64_t first = 0;  // of kLanes dimensions that are turned at once
   for (; first + kLanes <= dim; first += kLanes) {
     for (std::int64_t left = 0; left < kPoints; left += kLanes) {
@@ -24,11 +23,7 @@ void turn(float* points, float* halves, const float* vectors, std::int64_t strid
   }
   for (std::int64_t d = 0; d < dim; ++d) {
     float* to = points + d * kPoints;
-    for (std::int64_t k = count; k < kPoints; ++k) to[k] = origin[d];
-    for (std::int64_t k = 0; k < kPoints; ++k) {
-      to[k] = origin[d] - to[k];
-      halves[k] += 0.5F * to[k] * to[k];
-    }
+    for (std::int64_t k = 0; k < kPoints; ++k) to[k] = k < count ? origin[d] - to[k] : 0.0F;
   }
 }
 
@@ -49,9 +44,9 @@ Ints greater(Ints a, Ints b) {
 #endif
 }
 
-void nearest(float* lowest, float* next, std::int32_t* place, const float* points,
-             const float* halves_of_points, const float* centroids, const float* halves,
-             std::int64_t count, std::int64_t dim) {
+void nearest(float* lowest, float* next, std::int32_t* place, float* halves_of_points,
+             const float* points, const float* centroids, const float* halves, std::int64_t count,
+             std::int64_t dim) {
   // Numbers that are not negative compare as the integers of their bits do, whose last 8 make room
   // for the place: the lowest then brings its place along.
   constexpr std::int32_t kPlace = 0xFF;
@@ -62,7 +57,12 @@ void nearest(float* lowest, float* next, std::int32_t* place, const float* point
     Vec start[kWide];
     for (int w = 0; w < kWide; ++w) {
       low[w] = above_low[w] = Ints{} + 0x7FFFFFFF;
-      start[w] = load(halves_of_points + left + w * kLanes);
+      start[w] = Vec{};
+      for (std::int64_t d = 0; d < dim; ++d) {
+        const Vec point = load(points + d * kPoints + left + w * kLanes);
+        start[w] += 0.5F * point * point;
+      }
+      store(halves_of_points + left + w * kLanes, start[w]);
     }
     Ints here = {};  // the centroid, in each lane
     for (std::int64_t c = 0; c < count; c += kRows) {
@@ -97,8 +97,7 @@ void nearest(float* lowest, float* next, std::int32_t* place, const float* point
   }
 }
 
-/// Bits of the sums that are at most `limit`; those of the even codes and those of the odd ones
-/// stand apart.
+/// Looks up one code after the other.
 template <int entries>
 void scan_each(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
                std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
@@ -119,52 +118,90 @@ void scan_each(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8
   }
 }
 
+#if PYHYBRID_VECTOR_BYTES >= 32
+// Bytes are looked up a vector at once, and added up as pairs of 16 bits: the even ones together
+// with 256 times the odd ones, and the odd ones alone.
 #if PYHYBRID_VECTOR_BYTES == 64
-/// The bits of 64 sums, from those of the even codes plus 256 times the odd ones', and the odd
-/// ones'.
-std::uint64_t at_most(__m512i both, __m512i odd, std::uint16_t limit) {
-  const __m512i most = _mm512_set1_epi16(static_cast<short>(limit));
-  const __m512i even = _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8));
+using Bytes = __m512i;
+Bytes load_bytes(const std::uint8_t* from) { return _mm512_loadu_si512(from); }
+Bytes add(Bytes a, Bytes b) { return _mm512_add_epi16(a, b); }
+Bytes odd_bytes(Bytes a) { return _mm512_srli_epi16(a, 8); }
+
+std::uint64_t at_most(Bytes both, Bytes odd, std::uint16_t limit) {
+  const Bytes most = _mm512_set1_epi16(static_cast<short>(limit));
+  const Bytes even = _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8));
   return _pdep_u64(_mm512_cmple_epu16_mask(even, most), 0x5555555555555555ULL) |
          _pdep_u64(_mm512_cmple_epu16_mask(odd, most), 0xAAAAAAAAAAAAAAAAULL);
 }
 
-/// Adds up tables of 4 blocks of codes; look(codes, p) looks 64 codes up.
-template <class Look>
-void scan_together(std::uint64_t* bits, const std::uint8_t* codes, std::int64_t parts,
-                   std::int64_t blocks, std::uint16_t limit, Look look) {
+struct Table16 {
+  Bytes entries;
+  explicit Table16(const std::uint8_t* from)
+      : entries(_mm512_maskz_broadcast_i32x4(
+            0xFFFF, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))) {}
+  Bytes of(Bytes codes) const { return _mm512_shuffle_epi8(entries, codes); }
+};
+#else
+using Bytes = __m256i;
+Bytes load_bytes(const std::uint8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+Bytes add(Bytes a, Bytes b) { return _mm256_add_epi16(a, b); }
+Bytes odd_bytes(Bytes a) { return _mm256_srli_epi16(a, 8); }
+
+std::uint64_t at_most(Bytes both, Bytes odd, std::uint16_t limit) {
+  const Bytes most = _mm256_set1_epi16(static_cast<short>(limit));
+  const Bytes even = _mm256_sub_epi16(both, _mm256_slli_epi16(odd, 8));
+  const Bytes even_in = _mm256_cmpeq_epi16(_mm256_max_epu16(even, most), most);
+  const Bytes odd_in = _mm256_cmpeq_epi16(_mm256_max_epu16(odd, most), most);
+  const Bytes lower = _mm256_set1_epi16(0xFF);
+  const Bytes in = _mm256_blendv_epi8(odd_in, even_in, lower);
+  return static_cast<std::uint32_t>(_mm256_movemask_epi8(in));
+}
+
+struct Table16 {
+  Bytes entries;
+  explicit Table16(const std::uint8_t* from)
+      : entries(
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))) {}
+  Bytes of(Bytes codes) const { return _mm256_shuffle_epi8(entries, codes); }
+};
+#endif
+
+/// Looks up 4 vectors of codes at once in each part's table, which has so many entries.
+template <class Table, int entries>
+void scan_together(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
+                   std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
   constexpr int kTogether = 4;
-  for (std::int64_t first = 0; first < blocks; first += kTogether) {
-    __m512i both[kTogether] = {}, odd[kTogether] = {};
-    const std::uint8_t* from[kTogether];  // beyond the last block that one again
-    for (int b = 0; b < kTogether; ++b) {
-      from[b] = codes + (first + b < blocks ? first + b : blocks - 1) * parts * kCodes;
+  constexpr int kSize = PYHYBRID_VECTOR_BYTES;
+  constexpr int kHalves = kCodes / kSize;  // vectors a block
+  const std::int64_t vectors = blocks * kHalves;
+  for (std::int64_t first = 0; first < vectors; first += kTogether) {
+    Bytes both[kTogether] = {}, odd[kTogether] = {};
+    const std::uint8_t* from[kTogether];  // beyond the last vector that one again
+    for (int v = 0; v < kTogether; ++v) {
+      const std::int64_t place = first + v < vectors ? first + v : vectors - 1;
+      from[v] = codes + place / kHalves * parts * kCodes + place % kHalves * kSize;
     }
     for (std::int64_t p = 0; p < parts; ++p) {
-      const auto table = look(p);
-      for (int b = 0; b < kTogether; ++b) {
-        const __m512i found = table.of(_mm512_loadu_si512(from[b] + p * kCodes));
-        both[b] = _mm512_add_epi16(both[b], found);
-        odd[b] = _mm512_add_epi16(odd[b], _mm512_srli_epi16(found, 8));
+      const Table table(tables + p * entries);
+      for (int v = 0; v < kTogether; ++v) {
+        const Bytes found = table.of(load_bytes(from[v] + p * kCodes));
+        both[v] = add(both[v], found);
+        odd[v] = add(odd[v], odd_bytes(found));
       }
     }
-    for (int b = 0; b < kTogether && first + b < blocks; ++b) {
-      bits[first + b] = at_most(both[b], odd[b], limit);
+    for (int v = 0; v < kTogether && first + v < vectors; ++v) {
+      const std::int64_t half = (first + v) % kHalves;
+      std::uint64_t& word = bits[(first + v) / kHalves];
+      word = (half == 0 ? 0 : word) | at_most(both[v], odd[v], limit) << (half * kSize);
     }
   }
 }
 
-struct Table16 {
-  __m512i entries;
-  __m512i of(__m512i codes) const { return _mm512_shuffle_epi8(entries, codes); }
-};
-
 void scan16(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
             std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
-  scan_together(bits, codes, parts, blocks, limit, [tables](std::int64_t p) {
-    const auto* table = reinterpret_cast<const __m128i*>(tables + p * 16);
-    return Table16{_mm512_maskz_broadcast_i32x4(0xFFFF, _mm_loadu_si128(table))};
-  });
+  scan_together<Table16, 16>(bits, tables, codes, parts, blocks, limit);
 }
 #else
 void scan16(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
@@ -175,23 +212,20 @@ void scan16(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t*
 
 #if defined(__AVX512VBMI__)
 struct Table256 {
-  __m512i quarters[4];
-  __m512i of(__m512i codes) const {
-    const __m512i low = _mm512_permutex2var_epi8(quarters[0], codes, quarters[1]);
-    const __m512i high = _mm512_permutex2var_epi8(quarters[2], codes, quarters[3]);
+  Bytes quarters[4];
+  explicit Table256(const std::uint8_t* from) {
+    for (int q = 0; q < 4; ++q) quarters[q] = load_bytes(from + q * 64);
+  }
+  Bytes of(Bytes codes) const {
+    const Bytes low = _mm512_permutex2var_epi8(quarters[0], codes, quarters[1]);
+    const Bytes high = _mm512_permutex2var_epi8(quarters[2], codes, quarters[3]);
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(codes), low, high);
   }
 };
 
 void scan(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
           std::int64_t parts, std::int64_t blocks, std::uint16_t limit) {
-  scan_together(bits, codes, parts, blocks, limit, [tables](std::int64_t p) {
-    Table256 table;
-    for (int q = 0; q < 4; ++q) {
-      table.quarters[q] = _mm512_loadu_si512(tables + p * 256 + q * 64);
-    }
-    return table;
-  });
+  scan_together<Table256, 256>(bits, tables, codes, parts, blocks, limit);
 }
 #else
 void scan(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,

@@ -68,17 +68,19 @@ struct Loops {
   void (*count_common)(std::uint64_t* counts, const std::uint64_t* a, const std::uint64_t* b,
                        std::int64_t words);
 
-  /// points[d * kPoints + k] = origin[d] - vectors[k * stride + d], k < count, d < dim; zero for the
-  /// other k. halves[k] = half the sum of their squares.
-  void (*turn)(float* points, float* halves, const float* vectors, std::int64_t stride,
-               std::int64_t count, const float* origin, std::int64_t dim);
+  /// points[d * kPoints + k] = origin[d] - vectors[k * stride + d], k < count, d < dim; zero for
+  /// the other k.
+  void (*turn)(float* points, const float* vectors, std::int64_t stride, std::int64_t count,
+               const float* origin, std::int64_t dim);
 
-  /// For each k < kPoints of v(c) = halves_of_points[k] + halves[c] + sum over d of
-  /// points[d * kPoints + k] * centroids[(c / kCentroids * dim + d) * kCentroids + c % kCentroids],
-  /// c < count, at most 256 and a multiple of kCentroids: the lowest one, where it stands, and the
-  /// next one. They are found and told with the last 8 bits cut off, and are not to be negative.
-  void (*nearest)(float* lowest, float* next, std::int32_t* place, const float* points,
-                  const float* halves_of_points, const float* centroids, const float* halves,
+  /// For each k < kPoints: h(k) = half the sum over d of points[d * kPoints + k]^2; and, of v(c) =
+  /// h(k) + halves[c] + sum over d of points[d * kPoints + k] * centroids[(c / kCentroids * dim +
+  /// d)
+  /// * kCentroids + c % kCentroids], c < count, at most 256 and a multiple of kCentroids, the
+  /// lowest one, where it stands, and the next one. These are found and told with the last 8 bits
+  /// cut off, and are not to be negative.
+  void (*nearest)(float* lowest, float* next, std::int32_t* place, float* halves_of_points,
+                  const float* points, const float* centroids, const float* halves,
                   std::int64_t count, std::int64_t dim);
 
   /// Bit k of bits[b] is set if the sum over p of tables[p * 256 + codes[(b * parts + p) * kCodes +

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 import pyhybrid
 from pyhybrid import ESLER, Interactions, Popularity, models
 from pyhybrid.data import synthetic
-from pyhybrid.models.storage import FORMAT_VERSION, read_folder, write_folder
+from pyhybrid.storage import FORMAT_VERSION, read_folder, write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

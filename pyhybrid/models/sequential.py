@@ -1,0 +1,219 @@
+"""What the models share that encode a user's items, in their order, to one vector."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyhybrid import kernels
+from pyhybrid.data.matrices import Events, bounds, csr
+from pyhybrid.errors import describe
+from pyhybrid.models.torch_base import TorchRecommender
+from pyhybrid.ranking import Ranking
+from pyhybrid.training.devices import device_of, threads_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+    from scipy.sparse import csr_array
+
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.kernels.core import TopN
+    from pyhybrid.models.transformer import SequenceEncoder
+
+__all__ = ["SequentialRecommender", "latest", "ordered_events"]
+
+_SHORTEST = 8  # positions: shorter histories are padded to this
+_POSITIONS = 2048  # encoded at once when scoring
+
+
+class SequentialRecommender(TorchRecommender):
+    """Score items by the inner product of their vectors and the encoded history.
+
+    Histories must be ordered: a bare CSR, or interactions read without ``time=`` or
+    ``ordered=True``, is refused where a row holds two items or more. The last `max_length` events
+    count; a repeated item counts at each of its places.
+
+    A model sets `item_vectors` and `_encoder` in its hook `_take`.
+
+    Attributes:
+        item_vectors: float32 (rankable, dim), one row for each item that `rankable` lists; what an
+            index for nearest neighbours by inner product needs, beside `user_vectors`.
+    """
+
+    dim: int
+    max_length: int
+    batch_size: int
+    item_vectors: NDArray[np.float32]
+    _encoder: SequenceEncoder
+
+    def user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        """Encode histories: float32 (rows, dim); zeros for an empty one.
+
+        A row's vector is the same bits whatever the other rows are.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            ValueError: If the histories are in no order, or name an unknown item.
+        """
+        return self._user_vectors(self.axis.view(self._histories("user_vectors", histories)))
+
+    def similar_items(self, items: ArrayLike, n: int = 10) -> Ranking:
+        """Rank the items whose vectors have the largest cosine with each given item's.
+
+        Args:
+            items: Positions on the item axis, (rows,).
+            n: Items a row.
+
+        Returns:
+            A ranking whose rows are named by the given items' ids.
+        """
+        places, items = self._fitted("similar_items").own("similar_items", items)
+        lengths = np.linalg.norm(self.item_vectors, axis=1, keepdims=True)
+        directions = self.item_vectors / np.maximum(lengths, np.float32(1e-12))
+        indptr = np.arange(len(places) + 1)
+        ones = np.ones(len(places), dtype=np.float32)
+        itself = csr(ones, places, indptr, (len(places), len(directions)))
+        found, scores = kernels.top_n_factors(directions[places], directions, n, exclude=itself)
+        no_fallback = np.zeros(len(items), dtype=np.bool_)
+        ranked = self.axis.back(found)
+        return Ranking(ranked, scores, self.item_ids[items], self.item_ids, no_fallback)
+
+    def _training_rows(self, interactions: Interactions) -> tuple[Events, NDArray[np.int64]]:
+        """Return the events, and the users that have one to predict and one to predict it from."""
+        who = type(self).__name__
+        events = ordered_events(who, interactions)
+        rows = np.flatnonzero(np.diff(events.indptr) >= 2)
+        if not len(rows):
+            what = "number of users with two events or more"
+            raise ValueError(describe(who, what, 0, "1 or more"))
+        return events, rows
+
+    def _steps(self, interactions: Interactions) -> int:
+        _, rows = self._training_rows(interactions)
+        return -(-len(rows) // self.batch_size)
+
+    def _rows_of_batches(
+        self, interactions: Interactions, generator: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """Give users, and for each position its item and the next one, numbered from 1.
+
+        Yields:
+            int64 (batch,), (batch, length) and (batch, length); 0 stands for none, on the right.
+        """
+        events, rows = self._training_rows(interactions)
+        rows = generator.permutation(rows)
+        for first in range(0, len(rows), self.batch_size):
+            users = rows[first : first + self.batch_size]
+            sequences = latest(events, users, self.max_length + 1)
+            yield users, sequences[:, :-1], sequences[:, 1:]
+
+    def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        """Encode histories in batches that have one shape for each length of history.
+
+        Matrix products of one shape treat every row alike, whatever the others are: so a row's
+        bits don't depend on its batch-mates.
+        """
+        import torch
+
+        events = ordered_events(type(self).__name__, histories)
+        device = device_of(type(self).__name__, self.device)
+        encoder = self._encoder.to(device).eval()
+        sizes = np.minimum(np.diff(events.indptr), self.max_length)
+        vectors = np.zeros((histories.n_users, self.dim), dtype=np.float32)
+        shortest, length = 0, min(_SHORTEST, self.max_length)
+        while shortest < self.max_length:
+            rows = np.flatnonzero((sizes > shortest) & (sizes <= length))
+            at_once = max(1, _POSITIONS // length)
+            for first in range(0, len(rows), at_once):
+                chunk = rows[first : first + at_once]
+                embedded = np.zeros((at_once, length, self.dim), dtype=np.float32)
+                items = latest(events, chunk, length)  # (chunk, at most length)
+                embedded[: len(chunk), : items.shape[1]] = self._embed(items)
+                with torch.inference_mode():
+                    hidden = encoder(torch.from_numpy(embedded).to(device))
+                    ends = torch.from_numpy(sizes[chunk] - 1).to(device)
+                    last = hidden[torch.arange(len(chunk), device=device), ends]  # (chunk, dim)
+                    vectors[chunk] = last.float().cpu().numpy()
+            shortest, length = length, min(2 * length, self.max_length)
+        return vectors
+
+    def _embed(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Look up items numbered from 1: float32 (rows, length, dim), zeros where there is none."""
+        return self.item_vectors[np.maximum(items - 1, 0)] * (items > 0)[..., None]
+
+    def _score(self, histories: Interactions) -> NDArray[np.float32]:
+        return self._user_vectors(histories) @ self.item_vectors.T
+
+    def _rank(
+        self,
+        histories: Interactions,
+        n: int,
+        exclude: csr_array[np.float32] | None,
+        among: NDArray[np.int32] | None,
+        threads: int,
+    ) -> TopN:
+        with threads_of(threads):
+            users = self._user_vectors(histories)
+        return kernels.top_n_factors(
+            users, self.item_vectors, n, exclude=exclude, among=among, threads=threads
+        )
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        weights = self._encoder.state_dict().items()
+        encoder = {f"encoder.{name}": tensor.cpu().numpy() for name, tensor in weights}
+        return {"item_vectors": self.item_vectors, **encoder}
+
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        import torch
+
+        self.item_vectors = arrays["item_vectors"]
+        self._encoder = self._new_encoder()
+        weights = {name: arrays[f"encoder.{name}"] for name in self._encoder.state_dict()}
+        # Copied, as torch wants arrays that can be written to, and what is mapped can't be.
+        copies = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
+        self._encoder.load_state_dict(copies)
+
+    @abstractmethod
+    def _new_encoder(self) -> SequenceEncoder:
+        """Make the encoder with the model's hyper-parameters."""
+
+
+def ordered_events(who: str, interactions: Interactions) -> Events:
+    """Return each user's events oldest first, on which the order of one item or none is plain.
+
+    Raises:
+        ValueError: If the order is unknown.
+    """
+    if interactions.events is not None:
+        return interactions.events
+    matrix = interactions.matrix
+    if (np.diff(matrix.indptr) > 1).any():
+        expected = "each user's items oldest first"
+        way_out = "pass Interactions read with time= or ordered=True, not a bare CSR"
+        raise ValueError(describe(who, "the order of events", "unknown", expected, way_out))
+    return Events(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
+
+
+def latest(events: Events, rows: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Return the last `length` items of some users, numbered from 1 and padded with 0 on the right.
+
+    Returns:
+        int64 (rows, longest of them), oldest first.
+
+    >>> events = Events(np.array([0, 3, 4]), np.array([5, 6, 7, 9], dtype=np.int32))
+    >>> latest(events, np.array([1, 0]), 2)
+    array([[10,  0],
+           [ 7,  8]])
+    """
+    ends = events.indptr[rows + 1]
+    sizes = np.minimum(ends - events.indptr[rows], length)
+    places = np.arange(sizes.max(initial=0))  # (longest,)
+    is_item = places < sizes[:, None]  # (rows, longest)
+    items = np.zeros(is_item.shape, dtype=np.int64)
+    within = np.repeat(ends - sizes - bounds(sizes)[:-1], sizes) + np.arange(sizes.sum())
+    items[is_item] = events.items[within] + np.int64(1)
+    return items

@@ -1,0 +1,214 @@
+"""What the models that are trained with torch share: a fit that validates and checkpoints."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from pyhybrid.evaluation import evaluate
+from pyhybrid.kernels import largest_cutoff
+from pyhybrid.models.base import Recommender
+from pyhybrid.storage import digest
+from pyhybrid.training.checkpoints import Checkpoint
+from pyhybrid.training.devices import (
+    check_device,
+    device_of,
+    has_device,
+    own_randomness,
+    require_torch,
+    threads_of,
+)
+from pyhybrid.training.loop import train
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.held_out import HeldOut
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.kernels.core import CSR
+    from pyhybrid.progress import Progress
+    from pyhybrid.training.loop import Epoch, Recipe
+
+__all__ = ["TorchRecommender"]
+
+_NO_PART_OF_A_RUN = ("device",)  # a run may go on elsewhere
+
+
+class TorchRecommender(Recommender):
+    """A recommender whose network is trained by `pyhybrid.training.loop`.
+
+    A model implements `_network`, `_batches`, `_steps`, `_loss` and `_take`, and gives its recipe.
+
+    Attributes:
+        epochs_run: What each epoch of the last fit gave: loss, validation figure, seconds.
+    """
+
+    device: str | None
+    epochs_run: list[Epoch]
+
+    def fit(
+        self,
+        interactions: Interactions | CSR,
+        catalog: Catalog | None = None,
+        *,
+        validation: HeldOut | None = None,
+        metric: str = "ndcg@10",
+        checkpoint: str | os.PathLike[str] | None = None,
+        threads: int = 0,
+        progress: Progress = False,
+    ) -> Self:
+        """Learn from training interactions.
+
+        The same seed gives the same model, bit for bit on a CPU with the same number of threads,
+        and leaves the caller's random numbers alone. Each epoch's loss and figure go to the
+        logger ``pyhybrid.training.loop`` and stand beside the bar.
+
+        Args:
+            interactions: Who took what.
+            catalog: The items, for those that have no interaction, and for text.
+            validation: Users to stop by: after each epoch the model is rated on them, and the
+                best epoch's weights are kept. None: all epochs are run.
+            metric: What it is rated by, over all items.
+            checkpoint: A folder for the state of the run, rewritten after each epoch and every
+                ten minutes. A fit that was killed goes on from it, to the very model that it
+                would have become; a finished one is read back.
+            threads: 0 for all that this process may use.
+            progress: True for a bar, or a callable that is handed the share done.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            ImportError: Without torch.
+            ValueError: If there is nothing to learn from, the loss is not finite (lower `lr`; the
+                last checkpoint stays), or the checkpoint is of another model or other data.
+            MemoryError: If the job won't fit.
+        """
+        require_torch(type(self).__name__)
+        largest_cutoff([metric])
+        fit = partial(self._fit, validation=validation, metric=metric, checkpoint=checkpoint)
+        return self._learn(fit, interactions, catalog, threads, progress)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, device: str | None = None) -> Self:
+        """Read a model that `save` wrote; its large arrays are memory-mapped.
+
+        Args:
+            folder: Where it is.
+            device: Where to score; None: on the model's own `device`, or, where this machine has
+                no such, on a GPU if there is one, else on the CPU.
+
+        Raises:
+            FileNotFoundError: If there is no such folder.
+            ImportError: Without torch.
+            ValueError: If it is no model, another class's, of a newer format, or damaged, or if
+                this machine has no such device.
+        """
+        require_torch(cls.__name__)
+        model = super().load(folder)
+        if device is not None:
+            model.device = check_device("load", device)
+            device_of("load", device)
+        elif not has_device(model.device):
+            model.device = None
+        return model
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        threads: int,
+        report: Callable[[float], object] | None,
+        *,
+        validation: HeldOut | None = None,
+        metric: str = "ndcg@10",
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> None:
+        who, recipe = type(self).__name__, self._recipe()
+        device = device_of(who, recipe.device)
+        kept = None
+        if checkpoint is not None:
+            run = self._run(interactions, catalog, validation, metric)
+            kept = Checkpoint(who, checkpoint, run)
+        with threads_of(threads):
+            with own_randomness(device, recipe.seed):
+                network = self._network(interactions, catalog)
+
+            def validate() -> float:
+                self._take(network)
+                rated = evaluate(self, validation, [metric], threads=threads)  # type: ignore[arg-type]
+                return rated[metric]
+
+            self.epochs_run = train(
+                who,
+                network,
+                partial(self._batches, interactions),
+                partial(self._loss, network, device),
+                recipe,
+                steps=self._steps(interactions),
+                validate=None if validation is None else validate,
+                checkpoint=kept,
+                report=report,
+            )
+            self._take(network)
+
+    def _run(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        validation: HeldOut | None,
+        metric: str,
+    ) -> dict[str, Any]:
+        """Say what makes a run the same run."""
+        params = {k: v for k, v in self.params.items() if k not in _NO_PART_OF_A_RUN}
+        held_out = None
+        if validation is not None:
+            held_out = digest(*_contents(validation.histories), *_contents(validation.targets))
+        fields = {} if catalog is None else catalog.fields
+        return {
+            "class": type(self).__name__,
+            **params,
+            "the interactions' fingerprint": digest(*_contents(interactions), self.item_ids),
+            "the catalogue's fingerprint": digest(*fields, *fields.values()),
+            "the validation part's fingerprint": held_out,
+            "metric": None if validation is None else metric,
+        }
+
+    # What a model implements.
+
+    @abstractmethod
+    def _recipe(self) -> Recipe:
+        """Say how the network is trained."""
+
+    @abstractmethod
+    def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
+        """Make the network; torch's random numbers are the model's own meanwhile."""
+
+    @abstractmethod
+    def _batches(self, interactions: Interactions, generator: np.random.Generator) -> Iterable[Any]:
+        """Give an epoch's batches, in an order that the generator decides."""
+
+    @abstractmethod
+    def _steps(self, interactions: Interactions) -> int:
+        """Count an epoch's batches."""
+
+    @abstractmethod
+    def _loss(self, network: nn.Module, device: torch.device, batch: Any) -> Tensor:
+        """Return a batch's loss, a scalar tensor."""
+
+    @abstractmethod
+    def _take(self, network: nn.Module) -> None:
+        """Take from the network, as it is now, what scoring and saving need."""
+
+
+def _contents(interactions: Interactions) -> list[Any]:
+    matrix, events = interactions.matrix, interactions.events
+    ordered = [] if events is None else [events.indptr, events.items]
+    return [matrix.indptr, matrix.indices, matrix.data, *ordered]

@@ -28,7 +28,7 @@ from pyhybrid.models.torch_base import TorchRecommender
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyhybrid import Split
+    from pyhybrid import Catalog, Split
     from pyhybrid.models import Recommender
 
 METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")
@@ -51,16 +51,18 @@ MODELS = {
     "Popularity": Entry(pyhybrid.Popularity(), {}),
     "ESLER": Entry(pyhybrid.ESLER(), {"l2": [20.0, 50.0, 100.0, 200.0]}),
     "SASRec": Entry(pyhybrid.SASRec(), {"dropout": [0.5, 0.3]}),
+    "VQRec, no pre-training": Entry(pyhybrid.VQRec(dim=64), {"dropout": [0.5]}),
     "SASRec, binary cross-entropy": Entry(pyhybrid.SASRec(loss="bce"), {"dropout": [0.5]}),
 }
 
 
-def fitted(model: Recommender, split: Split, folder: Path) -> Recommender:
+def fitted(model: Recommender, split: Split, texts: Catalog, folder: Path) -> Recommender:
     """Fit on train; a model that stops by validation looks at that too, and keeps a checkpoint."""
     if not isinstance(model, TorchRecommender):
         return model.fit(split.train)
     return model.fit(
         split.train,
+        texts if isinstance(model, pyhybrid.VQRec) else None,
         validation=split.validation,
         metric=CHOSEN_BY,
         checkpoint=folder,
@@ -68,14 +70,17 @@ def fitted(model: Recommender, split: Split, folder: Path) -> Recommender:
     )
 
 
-def chosen(name: str, entry: Entry, split: Split, runs: Path) -> tuple[Recommender, list[Any]]:
+def chosen(
+    name: str, entry: Entry, split: Split, texts: Catalog, runs: Path
+) -> tuple[Recommender, list[Any]]:
     """Fit each configuration and return the one that validation likes best, with all figures."""
     best: tuple[float, Recommender] | None = None
     tried = []
     for values in itertools.product(*entry.grid.values()):
         params = dict(zip(entry.grid, values, strict=True))
         said = "_".join([name, *(f"{key}={value}" for key, value in params.items())])
-        model = fitted(entry.model.with_params(**params), split, runs / said.replace(" ", "-"))
+        folder = runs / said.replace(" ", "-")
+        model = fitted(entry.model.with_params(**params), split, texts, folder)
         figure = pyhybrid.evaluate(model, split.validation, [CHOSEN_BY])[CHOSEN_BY]
         epochs = getattr(model, "epochs_run", [])
         seconds = sum(epoch.seconds for epoch in epochs)
@@ -102,13 +107,14 @@ def rated(model: Recommender, split: Split) -> dict[str, Any]:
 
 
 def main(data: Path, runs: Path, only: str | None) -> None:
-    split = leave_last(open_folder(data).interactions)
+    found = open_folder(data)
+    split = leave_last(found.interactions)
     print(split)
     rows = {}
     for name, entry in MODELS.items():
         if only is not None and name != only:
             continue
-        model, tried = chosen(name, entry, split, runs)
+        model, tried = chosen(name, entry, split, found.catalog, runs)
         rows[name] = {"params": model.params, "validation": tried, **rated(model, split)}
         print(name, *(f"{metric} {rows[name][metric]:.4f}" for metric in METRICS), flush=True)
     if only is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyhybrid.data import Catalog, HeldOut, Interactions, Split, split
     from pyhybrid.errors import NotFittedError
     from pyhybrid.evaluation import Report, compare, evaluate, tune
-    from pyhybrid.models import ESLER, Popularity, SASRec, load
+    from pyhybrid.models import ESLER, Popularity, SASRec, VQRec, load
     from pyhybrid.quantize import ProductQuantizer
     from pyhybrid.ranking import Ranking
 
@@ -33,6 +33,7 @@ _HOME = {
     "Report": "evaluation",
     "SASRec": "models",
     "Split": "data",
+    "VQRec": "models",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load": "models",
@@ -53,6 +54,7 @@ __all__ = [
     "Report",
     "SASRec",
     "Split",
+    "VQRec",
     "compare",
     "data",
     "evaluate",

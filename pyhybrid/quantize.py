@@ -14,7 +14,7 @@ from pyhybrid.storage import read_folder, write_folder
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -143,6 +143,7 @@ class ProductQuantizer:
         with progress_bar(f"fitting {_WHO}", progress) as report:
             rotation = None
             if self.rotate:
+                _finite("fit", vectors)
                 told = part_of(report, 0.0, _ROTATION_SHARE)
                 rotation, start = self._fit_rotation(vectors, first, random, threads, told)
                 report = part_of(report, _ROTATION_SHARE, 1.0)
@@ -225,6 +226,21 @@ class ProductQuantizer:
             raise ValueError(describe("lookup", "table's shape", table.shape, expected))
         return kernels.pq_lookup(table, codes, mean=mean, threads=threads)
 
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return what was learned, by name: for who saves it, as `save` and models do.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        learned = {"centroids": self.centroids}
+        return learned if self.rotation is None else {**learned, "rotation": self.rotation}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `arrays` returned, and return the quantizer itself."""
+        self._centroids = arrays["centroids"]
+        self.rotation = arrays["rotation"] if self.rotate else None
+        return self
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the quantizer to a folder, or replace the one that is there.
 
@@ -232,14 +248,11 @@ class ProductQuantizer:
             NotFittedError: Before `fit`.
             FileExistsError: If the folder holds something else.
         """
-        arrays = {"centroids": self.centroids}
-        if self.rotation is not None:
-            arrays["rotation"] = self.rotation
-        write_folder(folder, {"class": _WHO, "params": self.params}, arrays)
+        write_folder(folder, {"class": _WHO, "params": self.params}, self.arrays())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read a quantizer that `save` wrote.
+        """Read a quantizer that `save` wrote; its arrays are memory-mapped.
 
         Raises:
             FileNotFoundError: If there is no such folder.
@@ -249,10 +262,7 @@ class ProductQuantizer:
         if config["class"] != _WHO:
             what = f"what is saved in {folder}"
             raise ValueError(describe("load", what, config["class"], f"a {_WHO}"))
-        quantizer = cls(**config["params"])
-        quantizer._centroids = arrays["centroids"]
-        quantizer.rotation = arrays["rotation"] if quantizer.rotate else None
-        return quantizer
+        return cls(**config["params"]).restore(arrays)
 
     def _cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vectors as centroids: (entries, dim) to (parts, entries, dim of a part)."""
@@ -264,7 +274,7 @@ class ProductQuantizer:
         if vectors.shape[1] != self.dim:
             expected = f"{self.dim}, as in fit()"
             raise ValueError(describe(who, f"the size of {what}", vectors.shape[1], expected))
-        return vectors if self.rotation is None else vectors @ self.rotation
+        return vectors if self.rotation is None else _finite(who, vectors) @ self.rotation
 
     def _fit_rotation(
         self,
@@ -294,6 +304,17 @@ class ProductQuantizer:
             if report is not None:
                 report((step + 1) / _ROTATIONS)
         return rotation, centroids
+
+
+def _finite(who: str, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `vectors`, unless one is nan, infinite or huge: a product would only warn of it."""
+    most = np.sqrt(np.finfo(np.float32).max)
+    wrong = np.flatnonzero(~(abs(vectors).max(axis=1, initial=0) < most))
+    if len(wrong):
+        what = f"the largest number of vector {wrong[0]}"
+        found = abs(vectors[wrong[0]]).max()
+        raise ValueError(describe(who, what, found, "a finite number", "look for nan"))
+    return vectors
 
 
 _WHO = "ProductQuantizer"

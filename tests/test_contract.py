@@ -30,10 +30,25 @@ if TYPE_CHECKING:
 SMALL: dict[str, dict[str, Any]] = {
     "ESLER": {"l2": 1.0},
     "SASRec": {"dim": 16, "layers": 1, "heads": 2, "lr": 0.01, "epochs": 40, "device": "cpu"},
+    "VQRec": {
+        "text": "tfidf",
+        "parts": 2,
+        "bits": 1,
+        "dim": 16,
+        "layers": 1,
+        "dropout": 0.1,
+        "lr": 0.01,
+        "epochs": 40,
+        "device": "cpu",
+    },
 }
 IMPERSONAL = {"Popularity"}  # recommends the same to everybody: no checkerboard answer
-ORDERED = {"SASRec"}  # needs the order of a history: a bare CSR of two items a row is refused
-TRAINED = {"SASRec"}  # by many small steps, in which the rounding of the last bit grows
+TEXTUAL = {"VQRec"}  # is fitted with the items' texts only
+ORDERED = {
+    "SASRec",
+    "VQRec",
+}  # needs the order of a history: a bare CSR of two items a row is refused
+TRAINED = {"SASRec", "VQRec"}  # by many small steps, in which the rounding of the last bit grows
 
 ITEMS, USERS = 20, 40
 COLD = ("cold-a", "cold-b")
@@ -41,6 +56,15 @@ COLD = ("cold-a", "cold-b")
 
 def make(name: str) -> Recommender:
     return getattr(models, name)(**SMALL.get(name, {}))
+
+
+def titles(name: str, interactions: Interactions | csr_array[np.float32]) -> Catalog | None:
+    """The items' texts, for a model that needs them."""
+    if name not in TEXTUAL:
+        return None
+    ids = getattr(interactions, "item_ids", None)
+    ids = np.arange(interactions.shape[1]) if ids is None else ids
+    return Catalog.from_columns(ids, title=[("even", "odd")[k % 2] for k in range(len(ids))])
 
 
 def left_out(user: int) -> int:
@@ -184,7 +208,7 @@ def test_seen_items_are_left_out_unless_asked_for(model: Recommender, seen: Inte
     for row, items in enumerate(left.items):
         kept = items[items >= 0]
         assert not matrix[row, kept].any()
-        assert len(kept) == len(model.rankable) - matrix[row].sum()
+        assert len(kept) == min(ITEMS, len(model.rankable) - matrix[row].sum())
     everything = model.recommend(seen, len(model.rankable), exclude_seen=False)
     for items in everything.items:
         assert sorted(items) == model.rankable.tolist()
@@ -351,7 +375,7 @@ def test_a_model_that_needs_an_order_refuses_what_has_none(
             with pytest.raises(ValueError, match=message):
                 verb(histories)
         with pytest.raises(ValueError, match=message):
-            make(name).fit(histories)
+            make(name).fit(histories, titles(name, histories))
     one = csr_array(np.eye(1, len(model.item_ids), dtype=np.float32))
     assert not model.recommend(one).fallback.any()  # of one item there is but one order
 
@@ -496,7 +520,8 @@ def test_items_are_found_by_id(model: Recommender) -> None:
 
 
 def test_numbers_are_not_taken_for_strings_nor_cut_to_integers(name: str) -> None:
-    model = make(name).fit(Interactions.from_columns([1, 1, 2], [7, 8, 7], ordered=True))
+    few = Interactions.from_columns([1, 1, 2], [7, 8, 7], ordered=True)
+    model = make(name).fit(few, titles(name, few))
     assert model.item_positions([8, 7]).tolist() == [1, 0]
     with pytest.raises(ValueError, match=r"unknown items is 1 \(first: 9\); expected 0$"):
         model.item_positions([8, 9])
@@ -555,7 +580,7 @@ def test_every_verb_asks_for_fit_first(name: str, seen: Interactions, tmp_path: 
 
 def test_fit_returns_the_model(name: str, seen: Interactions) -> None:
     model = make(name)
-    assert model.fit(seen) is model
+    assert model.fit(seen, titles(name, seen)) is model
 
 
 def test_fitting_on_nothing_is_refused(name: str, seen: Interactions) -> None:
@@ -569,20 +594,20 @@ def test_fitting_on_nothing_is_refused(name: str, seen: Interactions) -> None:
 def test_an_interrupted_fit_leaves_a_model_that_is_not_fitted(
     name: str, seen: Interactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = make(name).fit(seen)
+    model = make(name).fit(seen, titles(name, seen))
 
     def interrupted(*args: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(type(model), "_fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        model.fit(seen)
+        model.fit(seen, titles(name, seen))
     with pytest.raises(NotFittedError):
         model.recommend(seen)
 
 
 def test_a_refused_fit_leaves_the_model_as_it_was(name: str, seen: Interactions) -> None:
-    model = make(name).fit(seen)
+    model = make(name).fit(seen, titles(name, seen))
     before = model.recommend(seen, 4)
     with pytest.raises(ValueError, match="number of interactions"):
         model.fit(seen.keep_pairs(np.zeros(seen.matrix.nnz, dtype=np.bool_)))
@@ -593,9 +618,8 @@ def test_fitting_twice_gives_the_same(name: str, model: Recommender, seen: Inter
     again = make(name).fit(seen, whole_catalog())
     np.testing.assert_array_equal(again.recommend(seen, 5).items, model.recommend(seen, 5).items)
     np.testing.assert_allclose(again.score(seen), model.score(seen), rtol=1e-6)
-    other = make(name).fit(
-        Interactions.from_columns(["x", "x", "y"], ["b", "a", "b"], ordered=True)
-    )
+    few = Interactions.from_columns(["x", "x", "y"], ["b", "a", "b"], ordered=True)
+    other = make(name).fit(few, titles(name, few))
     refitted = other.fit(seen, whole_catalog())
     np.testing.assert_allclose(refitted.score(seen), model.score(seen), rtol=1e-6)
     assert refitted.item_ids.tolist() == model.item_ids.tolist()
@@ -613,14 +637,14 @@ def test_fitting_takes_a_bare_csr(name: str, model: Recommender, seen: Interacti
 
 
 def test_a_catalogue_of_known_items_changes_nothing(name: str, seen: Interactions) -> None:
-    known = Catalog.from_columns(seen.item_ids[::-1])
+    known = Catalog.from_columns(seen.item_ids[::-1], title=seen.item_ids[::-1])
     with_catalog = make(name).fit(seen, known)
     assert with_catalog.item_ids.tolist() == seen.item_ids.tolist()
 
 
 def test_fit_reports_its_progress(name: str, seen: Interactions) -> None:
     shares: list[float] = []
-    make(name).fit(seen, progress=shares.append)
+    make(name).fit(seen, titles(name, seen), progress=shares.append)
     assert all(0.0 <= share <= 1.0 for share in shares)
     assert shares == sorted(shares)
 
@@ -629,7 +653,7 @@ def test_a_bar_is_for_terminals_only(
     name: str, seen: Interactions, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for progress in (True, False):
-        make(name).fit(seen, progress=progress)
+        make(name).fit(seen, titles(name, seen), progress=progress)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
 
@@ -656,11 +680,12 @@ def test_fits_are_the_same_for_every_number_of_threads(
 _FIT_AND_RANK = """
 import json, sys
 from pathlib import Path
-from pyhybrid import Interactions, models
+from pyhybrid import Catalog, Interactions, models
 found = {}
 for name, params in json.loads(sys.argv[2]).items():
     seen = Interactions.read(sys.argv[1], ordered=True)
-    model = getattr(models, name)(**params).fit(seen)
+    titles = Catalog.from_columns(seen.item_ids, title=seen.item_ids)
+    model = getattr(models, name)(**params).fit(seen, titles)
     loaded = models.load(Path(sys.argv[1]).with_name(name))
     found[name] = [
         model.score(seen).tolist(),
@@ -674,8 +699,9 @@ print(json.dumps(found))
 def test_omp_num_threads_changes_no_result(seen: Interactions, tmp_path: Path) -> None:
     pq.write_table(seen.to_arrow(), tmp_path / "seen.parquet")
     params = {name: SMALL.get(name, {}) for name in models.MODELS}
+    named = Catalog.from_columns(seen.item_ids, title=seen.item_ids)
     for name in models.MODELS:
-        make(name).fit(seen).save(tmp_path / name)
+        make(name).fit(seen, named).save(tmp_path / name)
     found = []
     for threads in ("1", "3"):
         command = [sys.executable, "-c", _FIT_AND_RANK]
@@ -734,14 +760,14 @@ def test_rankings_give_back_the_callers_strings(model: Recommender, seen: Intera
     assert table["user_id"].type == table["item_id"].type
     assert table["item_id"].type in (pa.string(), pa.large_string())
     assert set(table["user_id"].to_pylist()) == set(seen.user_ids)
-    assert set(table["item_id"].to_pylist()) <= set(seen.item_ids)
+    assert set(table["item_id"].to_pylist()) <= {*seen.item_ids, *COLD}
 
 
 def test_rankings_give_back_the_callers_numbers(name: str, tmp_path: Path) -> None:
     seen = Interactions.from_columns(
         [-7, -7, 2**62, 5, 5, 5], [9, 8, 9, 9, 8, 10**12], ordered=True
     )
-    make(name).fit(seen).save(tmp_path / "model")
+    make(name).fit(seen, titles(name, seen)).save(tmp_path / "model")
     table = pyhybrid.load(tmp_path / "model").recommend(seen, 3, exclude_seen=False).to_arrow()
     assert table["user_id"].to_pylist() == [-7] * 3 + [5] * 3 + [2**62] * 3
     assert set(table["item_id"].to_pylist()) == {8, 9, 10**12}

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::int64_t kMostEntries = 256;
 constexpr double kCut = 0x1p-15;
+constexpr double kMostSquared = std::numeric_limits<float>::max();
+constexpr const char* kWayOut = "look for nan, infinite or huge inputs";
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
@@ -20,9 +22,26 @@ std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / t
 
 void check_shape(const char* who, const CodebookShape& shape) {
   if (shape.parts < 1) throw bad_value(who, "the number of parts", shape.parts, "1 or more");
-  if (shape.dim < 1) throw bad_value(who, "the size of a part", shape.dim, "1 or more");
+  if (shape.dim < 1) throw bad_value(who, "the size of an entry", shape.dim, "1 or more");
   if (shape.entries < 1 || shape.entries > kMostEntries) {
-    throw bad_value(who, "the number of centroids a part", shape.entries, "1 to 256");
+    throw bad_value(who, "the number of entries a part", shape.entries, "1 to 256");
+  }
+}
+
+void check_centroids(const char* who, const CodebookShape& shape,
+                     std::span<const float> centroids) {
+  check_size(who, "centroids", centroids.size(), shape.parts, shape.entries * shape.dim);
+  for (std::size_t first = 0; first < centroids.size(); first += size(shape.dim)) {
+    double squares = 0.0;
+    for (const float value : centroids.subspan(first, size(shape.dim))) {
+      squares += double{value} * value;
+    }
+    if (squares < kMostSquared) continue;
+    const auto entry = static_cast<std::int64_t>(first) / shape.dim;
+    throw bad_value(who,
+                    concat("the squared length of centroid ", entry % shape.entries, " of part ",
+                           entry / shape.entries),
+                    squares, "a finite number in float", kWayOut);
   }
 }
 
@@ -88,9 +107,9 @@ void PartCodebook::nearest(const char* who, const float* points, const float* ve
   const double rounding = static_cast<double>(dim_ + 8) * std::numeric_limits<float>::epsilon();
   for (std::int64_t k = 0; k < count; ++k) {
     const double half = halves[k];
-    if (!std::isfinite(half)) {
-      throw bad_value(who, concat("the squared length of vector ", first + k), 2.0 * half,
-                      "a finite number", "look for nan, infinite or huge inputs");
+    if (!std::isfinite(halves[k])) {
+      throw bad_value(who, concat("the squared length of a part of vector ", first + k), halves[k],
+                      "a finite number", kWayOut);
     }
     const double largest = half + longest_ * (std::sqrt(2.0 * half) + longest_ / 2.0);
     const double low = double{best[k]} * (1.0 + kCut);

@@ -17,6 +17,9 @@ void check_shape(const char* who, const CodebookShape& shape);
 void check_size(const char* who, const char* what, std::size_t size, std::int64_t rows,
                 std::int64_t width);
 
+/// Throws unless there are as many centroids as the shape says, and none is nan, infinite or huge.
+void check_centroids(const char* who, const CodebookShape& shape, std::span<const float> centroids);
+
 /// Throws unless all codes are below the number of entries.
 void check_codes(const char* who, std::span<const std::uint8_t> codes, const CodebookShape& shape);
 
@@ -52,7 +55,8 @@ class PartCodebook {
 
   /// which[k] = the nearest centroid of the vector at vectors + k * stride, k < count: as if
   /// distances were in double precision, ties to the lowest. `points`: the vectors in a PointGroup,
-  /// less origin(). Throws in the name of `who` if a vector is not finite; `first` is the number of
+  /// less origin(). Throws in the name of `who` if a vector is nan, infinite or
+  /// huge; `first` is the number of
   /// the first one.
   void nearest(const char* who, const float* points, const float* vectors, std::int64_t stride,
                std::int64_t count, std::int64_t first, std::int32_t* which) const;

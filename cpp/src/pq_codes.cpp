@@ -23,7 +23,7 @@ void pq_encode(std::span<const float> vectors, std::int64_t rows, const Codebook
   const auto [parts, entries, dim] = shape;
   const std::int64_t width = parts * dim;
   check_size("pq_encode", "vectors", vectors.size(), rows, width);
-  check_size("pq_encode", "centroids", centroids.size(), parts, entries * dim);
+  check_centroids("pq_encode", shape, centroids);
   check_size("pq_encode", "codes", codes.size(), rows, parts);
   std::vector<PartCodebook> books;
   std::vector<float> origin;
@@ -71,7 +71,7 @@ void pq_decode(std::span<const std::uint8_t> codes, std::int64_t rows, const Cod
   check_shape("pq_decode", shape);
   const auto [parts, entries, dim] = shape;
   check_size("pq_decode", "codes", codes.size(), rows, parts);
-  check_size("pq_decode", "centroids", centroids.size(), parts, entries * dim);
+  check_centroids("pq_decode", shape, centroids);
   check_size("pq_decode", "vectors", vectors.size(), rows, parts * dim);
   check_codes("pq_decode", codes, shape);
   for_each_block(

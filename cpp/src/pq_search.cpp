@@ -191,7 +191,7 @@ void pq_search(std::span<const float> queries, std::int64_t rows,
   check_shape(who, shape);
   check_size(who, "queries", queries.size(), rows, shape.parts * shape.dim);
   check_size(who, "codes", codes.size(), n_codes, shape.parts);
-  check_size(who, "centroids", centroids.size(), shape.parts, shape.entries * shape.dim);
+  check_centroids(who, shape, centroids);
   check_codes(who, codes, shape);
   if (out.n < 1) throw bad_value(who, "n", out.n, "1 or more");
   if (n_codes > std::numeric_limits<std::int32_t>::max()) {

@@ -131,7 +131,7 @@ void pq_train(std::span<const float> vectors, std::int64_t rows, const CodebookS
               std::int64_t iterations, std::span<float> centroids, int threads, Monitor* monitor) {
   check_shape("pq_train", shape);
   check_size("pq_train", "vectors", vectors.size(), rows, shape.parts * shape.dim);
-  check_size("pq_train", "centroids", centroids.size(), shape.parts, shape.entries * shape.dim);
+  check_centroids("pq_train", shape, centroids);
   if (iterations < 0) throw bad_value("pq_train", "iterations", iterations, "0 or more");
   const auto per_part = static_cast<double>(rows * iterations);
   for_each_block(shape.parts, per_part * static_cast<double>(shape.parts), threads, monitor,

@@ -53,7 +53,7 @@ def pq_train(
 
     Raises:
         TypeError: If a dtype or layout is not as above.
-        ValueError: If shapes disagree, or a vector is not finite.
+        ValueError: If shapes disagree, or a vector or centroid is nan, infinite or huge (1e19).
 
     >>> vectors = np.array([[0.0], [0.2], [5.0], [5.2]], dtype=np.float32)
     >>> pq_train(vectors, np.array([[[0.0], [0.2]]], dtype=np.float32)).round(3)
@@ -90,7 +90,7 @@ def pq_encode(
 
     Raises:
         TypeError: If a dtype or layout is not as above.
-        ValueError: If shapes disagree, or a vector is not finite.
+        ValueError: If shapes disagree, or a vector or centroid is nan, infinite or huge (1e19).
 
     >>> centroids = np.array([[[0.0], [1.0]], [[5.0], [6.0]]], dtype=np.float32)
     >>> pq_encode(np.array([[0.9, 5.2], [0.5, 7.0]], dtype=np.float32), centroids)
@@ -159,7 +159,8 @@ def pq_search(
 
     Raises:
         TypeError: If a dtype or layout is not as above.
-        ValueError: If shapes disagree, a code names no centroid, or a query is not finite.
+        ValueError: If shapes disagree, a code names no centroid, or a query or centroid is nan,
+            infinite or huge (1e19).
 
     >>> centroids = np.array([[[0.0], [1.0]], [[5.0], [6.0]]], dtype=np.float32)
     >>> codes = np.array([[0, 0], [0, 1], [1, 1]], dtype=np.uint8)
@@ -281,5 +282,5 @@ def _check_codes(who: str, codes: NDArray[Any], named: str, entries: NDArray[Any
     check_dense(who, named, entries, np.float32, dimensions=3)
     check_dense(who, "codes", codes, np.uint8)
     if codes.shape[1] != len(entries):
-        expected = f"{len(entries)}, the number of {named}' parts"
+        expected = f"{len(entries)}, the number of parts of {named}"
         raise ValueError(describe(who, "number of codes' columns", codes.shape[1], expected))

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from pyhybrid.models.esler import ESLER
     from pyhybrid.models.popularity import Popularity
     from pyhybrid.models.sasrec import SASRec
+    from pyhybrid.models.vqrec import VQRec
 
-_HOME = {"ESLER": "esler", "Popularity": "popularity", "Recommender": "base", "SASRec": "sasrec"}
-MODELS = ("ESLER", "Popularity", "SASRec")
+_HOME = {
+    "ESLER": "esler",
+    "Popularity": "popularity",
+    "Recommender": "base",
+    "SASRec": "sasrec",
+    "VQRec": "vqrec",
+}
+MODELS = ("ESLER", "Popularity", "SASRec", "VQRec")
 
-__all__ = ["ESLER", "MODELS", "Popularity", "Recommender", "SASRec", "load", "model_class"]
+__all__ = ["ESLER", "MODELS", "Popularity", "Recommender", "SASRec", "VQRec", "load", "model_class"]
 
 
 def __getattr__(name: str) -> object:

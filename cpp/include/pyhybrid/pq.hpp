@@ -4,8 +4,8 @@
 // Layouts, all row-major: vectors float (rows, parts * dim), centroids float (parts, entries, dim),
 // codes std::uint8_t (rows, parts), each below `entries`.
 // What all functions share. They throw std::invalid_argument for sizes that disagree, a code of
-// `entries` or more and, where vectors are read, one that is not finite or so long that its square
-// overflows float; Stopped if the monitor says so. The result is the same for any number of
+// `entries` or more, and a part of a vector or centroid that is not finite or whose squared length
+// is 1e36 or more; Stopped if the monitor says so. The result is the same for any number of
 // threads.
 #pragma once
 

@@ -9,21 +9,19 @@ void turn(float* points, const float* vectors, std::int64_t stride, std::int64_t
     for (std::int64_t left = 0; left < kPoints; left += kLanes) {
       Vec rows[kLanes];
       for (std::int64_t k = 0; k < kLanes; ++k) {
-        rows[k] = left + k < count ? load(vectors + (left + k) * stride + first) : Vec{};
+        rows[k] = load((left + k < count ? vectors + (left + k) * stride : origin) + first);
       }
       transpose_lanes(rows);
       for (std::int64_t d = 0; d < kLanes; ++d) {
-        store(points + (first + d) * kPoints + left, rows[d]);
+        store(points + (first + d) * kPoints + left, origin[first + d] - rows[d]);
       }
     }
   }
   for (std::int64_t d = first; d < dim; ++d) {
     float* to = points + d * kPoints;
-    for (std::int64_t k = 0; k < count; ++k) to[k] = vectors[k * stride + d];
-  }
-  for (std::int64_t d = 0; d < dim; ++d) {
-    float* to = points + d * kPoints;
-    for (std::int64_t k = 0; k < kPoints; ++k) to[k] = k < count ? origin[d] - to[k] : 0.0F;
+    for (std::int64_t k = 0; k < kPoints; ++k) {
+      to[k] = k < count ? origin[d] - vectors[k * stride + d] : 0.0F;
+    }
   }
 }
 
@@ -44,12 +42,24 @@ Ints greater(Ints a, Ints b) {
 #endif
 }
 
+constexpr std::int32_t kPlace = 0xFF;  // the bits of a number that make room for its place
+
+/// GCC takes two operations where AVX-512 has one.
+Ints joined(Ints value, Ints place) {
+#if PYHYBRID_VECTOR_BYTES == 64
+  constexpr int kFirstAndSecondOrThird = 0xEA;
+  return (Ints)_mm512_ternarylogic_epi32((__m512i)value, _mm512_set1_epi32(~kPlace), (__m512i)place,
+                                         kFirstAndSecondOrThird);
+#else
+  return (value & ~kPlace) | place;
+#endif
+}
+
 void nearest(float* lowest, float* next, std::int32_t* place, float* halves_of_points,
              const float* points, const float* centroids, const float* halves, std::int64_t count,
              std::int64_t dim) {
   // Numbers that are not negative compare as the integers of their bits do, whose last 8 make room
   // for the place: the lowest then brings its place along.
-  constexpr std::int32_t kPlace = 0xFF;
   constexpr int kWide = 2;                              // vectors of points, whose sums
   constexpr int kRows = kLanes == 16 ? kCentroids : 4;  // for so many centroids fit the registers
   for (std::int64_t left = 0; left < kPoints; left += kWide * kLanes) {
@@ -81,7 +91,7 @@ void nearest(float* lowest, float* next, std::int32_t* place, float* halves_of_p
       }
       for (int r = 0; r < kRows; ++r, here += 1) {
         for (int w = 0; w < kWide; ++w) {
-          const Ints key = ((Ints)value[r][w] & ~kPlace) | here;
+          const Ints key = joined((Ints)value[r][w], here);
           above_low[w] = lesser(above_low[w], greater(low[w], key));
           low[w] = lesser(low[w], key);
         }
@@ -250,21 +260,30 @@ void sum_columns(float* sums, const float* table, const std::uint8_t* codes, std
   }
 }
 
+/// The same from column `first` on for as many columns as wanted vectors reach, if a table is that
+/// wide: its last columns together with some before them, which are then summed twice. Returns the
+/// column after them.
+template <int vecs>
+std::int64_t sum_some(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                      std::int64_t parts, std::int64_t entries, std::int64_t dim,
+                      std::int64_t first, float scale) {
+  constexpr std::int64_t kWidth = vecs * kLanes;
+  const std::int64_t left = first + kWidth <= dim ? first : dim - kWidth;
+  sum_columns<vecs>(sums, table, codes, rows, parts, entries, dim, left, scale);
+  return left + kWidth;
+}
+
 void sum_entries(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
                  std::int64_t parts, std::int64_t entries, std::int64_t dim, float scale) {
-  // The last columns of a wide table are summed with some before them, which are summed twice.
-  constexpr int kVecs = 4;
+  // Few and wide passes: a pass reads pieces of rows that lie anywhere.
   std::int64_t first = 0;
-  if (dim >= kVecs * kLanes) {
-    for (; first < dim; first += kVecs * kLanes) {
-      const std::int64_t left = first + kVecs * kLanes <= dim ? first : dim - kVecs * kLanes;
-      sum_columns<kVecs>(sums, table, codes, rows, parts, entries, dim, left, scale);
-    }
-  } else if (dim >= kLanes) {
-    for (; first < dim; first += kLanes) {
-      const std::int64_t left = first + kLanes <= dim ? first : dim - kLanes;
-      sum_columns<1>(sums, table, codes, rows, parts, entries, dim, left, scale);
-    }
+  while (first < dim && dim >= kLanes) {
+    const std::int64_t vecs = (dim - first + kLanes - 1) / kLanes;
+    const auto sum = vecs >= 12                      ? sum_some<12>
+                     : vecs > 4 && dim >= 8 * kLanes ? sum_some<8>
+                     : vecs > 1 && dim >= 4 * kLanes ? sum_some<4>
+                                                     : sum_some<1>;
+    first = sum(sums, table, codes, rows, parts, entries, dim, first, scale);
   }
   for (; first < dim; ++first) {
     for (std::int64_t i = 0; i < rows; ++i) {

@@ -51,8 +51,8 @@ MODELS = {
     "Popularity": Entry(pyhybrid.Popularity(), {}),
     "ESLER": Entry(pyhybrid.ESLER(), {"l2": [20.0, 50.0, 100.0, 200.0]}),
     "SASRec": Entry(pyhybrid.SASRec(), {"dropout": [0.5, 0.3]}),
-    "VQRec, no pre-training": Entry(pyhybrid.VQRec(dim=64), {"dropout": [0.5]}),
-    "SASRec, binary cross-entropy": Entry(pyhybrid.SASRec(loss="bce"), {"dropout": [0.5]}),
+    "VQRec, no pre-training": Entry(pyhybrid.VQRec(dim=64), {"dropout": [0.5, 0.3]}),
+    "SASRec, binary cross-entropy": Entry(pyhybrid.SASRec(loss="bce"), {"dropout": [0.5, 0.3]}),
 }
 
 
@@ -101,7 +101,10 @@ def rated(model: Recommender, split: Split) -> dict[str, Any]:
     buckets = {}
     for bucket, (least, most) in BUCKETS.items():
         users: NDArray[np.bool_] = (counts >= least) & (counts <= most)
-        means = {metric: float(rows[users].mean()) for metric, rows in values.items()}
+        means = {
+            metric: float(rows[users].mean()) if users.any() else None
+            for metric, rows in values.items()
+        }
         buckets[bucket] = {"users": int(users.sum()), **means}
     return {**{metric: report[metric] for metric in METRICS}, "by_training_frequency": buckets}
 

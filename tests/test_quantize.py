@@ -366,17 +366,21 @@ def work(name, share):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_progress_rises_and_what_it_raises_stops_the_call(name):
-    call, shares = work(name, 0.1), []
-
+def test_what_progress_raises_stops_the_call(name):
     def stop(share):
-        shares.append(share)
-        if len(shares) == 2:
-            raise KeyboardInterrupt("stop here")
+        assert 0 <= share < 1
+        raise KeyboardInterrupt("stop here")
 
     with pytest.raises(KeyboardInterrupt, match="stop here"):
-        call(progress=stop)
-    assert 0 <= shares[0] < shares[1] < 1
+        work(name, 0.1)(progress=stop)
+
+
+@pytest.mark.parametrize("name", ["pq_train", "pq_encode", "pq_search"])
+def test_progress_rises(name):
+    shares = []
+    work(name, 0.1)(progress=shares.append)
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] <= 1
 
 
 @pytest.mark.parametrize("name", ["pq_train", "pq_encode", "pq_search"])

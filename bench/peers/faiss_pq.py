@@ -23,6 +23,25 @@ def encode(
     return lambda: quantizer.compute_codes(vectors)
 
 
+def encode_by_index(
+    vectors: NDArray[np.float32], centroids: NDArray[np.float32]
+) -> Callable[[], Any]:
+    """Encode by searching each part's centroids in an exact index."""
+    quantizer = _quantizer(centroids)
+    index = faiss.IndexFlatL2(centroids.shape[2])
+    quantizer.assign_index = index
+
+    def run() -> NDArray[np.uint8]:
+        codes = np.empty((len(vectors), quantizer.code_size), dtype=np.uint8)
+        quantizer.compute_codes_with_assign_index(
+            faiss.swig_ptr(vectors), faiss.swig_ptr(codes), len(vectors)
+        )
+        return codes
+
+    run.index = index  # type: ignore[attr-defined]  # faiss keeps no reference
+    return run
+
+
 def unpacked(codes: NDArray[np.uint8], parts: int, entries: int) -> NDArray[np.uint8]:
     """Give each part a byte of its own; the lower half of a byte comes first."""
     if entries > 16:
@@ -54,12 +73,16 @@ def search(
     n: int,
     *,
     fast_scan: bool,
+    implementation: int = 0,
 ) -> Callable[[], Any]:
+    """Search; 0 lets IndexPQFastScan choose among its implementations."""
     quantizer = _quantizer(centroids)
     index = faiss.IndexPQ(quantizer.d, quantizer.M, quantizer.nbits)
     index.pq, index.is_trained = quantizer, True
     index.add_sa_codes(np.ascontiguousarray(packed(codes, centroids.shape[1])))
     searched = faiss.IndexPQFastScan(index) if fast_scan else index
+    if implementation:
+        searched.implem = implementation
 
     def run() -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         distances, items = searched.search(queries, n)

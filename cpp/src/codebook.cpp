@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "pyhybrid/error.hpp"
 
@@ -12,6 +13,7 @@ namespace {
 constexpr std::int64_t kMostEntries = 256;
 constexpr double kCut = 0x1p-15;
 constexpr double kMostSquared = std::numeric_limits<float>::max();
+constexpr double kMostSure = 1e37;
 constexpr const char* kWayOut = "look for nan, infinite or huge inputs";
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
@@ -91,7 +93,23 @@ void PartCodebook::take(const float* centroids) {
     halves_[size(c)] = static_cast<float>(squares / 2.0);
     longest = std::max(longest, squares);
   }
+  leave_out_copies();
   longest_ = std::sqrt(longest);
+}
+
+/// A centroid that is the same as an earlier one is nobody's nearest; as infinitely far it can't
+/// raise a doubt either.
+void PartCodebook::leave_out_copies() {
+  std::vector<std::int32_t> order(size(entries_));
+  std::iota(order.begin(), order.end(), 0);
+  const auto at = [this](std::int32_t c) { return centroids_ + c * dim_; };
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    return std::lexicographical_compare(at(a), at(a) + dim_, at(b), at(b) + dim_);
+  });
+  for (std::size_t k = 1; k < order.size(); ++k) {
+    if (!std::equal(at(order[k]), at(order[k]) + dim_, at(order[k - 1]))) continue;
+    halves_[size(order[k])] = std::numeric_limits<float>::infinity();
+  }
 }
 
 void PartCodebook::nearest(const char* who, const float* points, const float* vectors,
@@ -113,7 +131,8 @@ void PartCodebook::nearest(const char* who, const float* points, const float* ve
     }
     const double largest = half + longest_ * (std::sqrt(2.0 * half) + longest_ / 2.0);
     const double low = double{best[k]} * (1.0 + kCut);
-    const bool sure = double{second[k]} - low > rounding * largest;
+    // Beyond kMostSure a sum may have overflowed.
+    const bool sure = largest<kMostSure&& double{second[k]} - low> rounding * largest;
     which[k] = sure ? found[k] : nearest_exactly(vectors + k * stride);
   }
 }

@@ -62,6 +62,7 @@ class PartCodebook {
                std::int64_t count, std::int64_t first, std::int32_t* which) const;
 
  private:
+  void leave_out_copies();
   std::int32_t nearest_exactly(const float* vector) const;
 
   const simd::Loops& loops_ = simd::loops();

@@ -13,7 +13,7 @@ namespace pyhybrid {
 /// The items whose pairs are counted sooner by comparing bitmaps of their users than by visiting
 /// each user's pairs: the most popular ones, ascending; none if too few are worth it.
 ///
-/// `users_of`: each item's number of users, of `users` in all. The bitmaps then take at most 5
+/// `users_of`: each item's number of users, of `users` in all. The bitmaps then take at most 6
 /// bytes a pair of an item and its user.
 std::vector<std::int32_t> items_worth_bitmaps(std::span<const std::int64_t> users_of,
                                               std::int64_t users);

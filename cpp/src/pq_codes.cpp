@@ -45,7 +45,7 @@ void pq_encode(std::span<const float> vectors, std::int64_t rows, const Codebook
           const auto count = [&](std::int64_t k) {
             return std::clamp<std::int64_t>(end - first - k * simd::kPoints, 0, simd::kPoints);
           };
-          for (std::int64_t k = 0; k < kGroups; ++k) {
+          for (std::int64_t k = 0; k < kGroups && count(k) > 0; ++k) {
             (*groups)[size(k)].take(from + k * simd::kPoints * width, width, count(k), origin);
           }
           std::int32_t nearest[simd::kPoints];

@@ -5,7 +5,8 @@
 namespace pyhybrid {
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 256;    // rows that are summed together
+constexpr std::int64_t kRowsAtOnce = 256;  // rows that are summed together
+constexpr std::int64_t kRowsPerTick = 1 << 16;
 constexpr std::int64_t kColumnsAtOnce = 64;  // of a table, whose gradient a thread sums at once
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -56,8 +57,12 @@ void pq_lookup_gradient(std::span<const float> gradient, std::span<const std::ui
       for (std::int64_t entry = 0; entry < shape.entries; ++entry) {
         std::fill(to + entry * shape.dim + first, to + entry * shape.dim + end, 0.0F);
       }
-      loops.add_entries(to, gradient.data(), codes.data() + part, rows, shape.parts, shape.dim,
-                        first, end);
+      for (std::int64_t row = 0; row < rows; row += kRowsPerTick) {
+        loops.add_entries(to, gradient.data() + row * shape.dim,
+                          codes.data() + row * shape.parts + part,
+                          std::min(kRowsPerTick, rows - row), shape.parts, shape.dim, first, end);
+        ticker.advance(0.0);
+      }
       for (std::int64_t entry = 0; entry < shape.entries; ++entry) {
         for (std::int64_t d = first; d < end; ++d) to[entry * shape.dim + d] *= scale;
       }

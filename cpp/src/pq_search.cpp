@@ -230,6 +230,7 @@ void pq_search(std::span<const float> queries, std::int64_t rows,
           for (std::int64_t row = begin; row < end; ++row) {
             held[size(row - begin)]->finish(out.items.data() + row * out.n,
                                             out.scores.data() + row * out.n, out.n, similarity);
+            ticker.advance(0.0);
           }
         };
       });

@@ -20,7 +20,6 @@ class PartTraining {
         rows_(rows),
         book_(shape.entries, shape.dim),
         vectors_(rows * shape.dim),
-        origin_(size(shape.dim)),
         nearest_(size(rows)),
         sums_(size(shape.entries * shape.dim)),
         counts_(size(shape.entries)) {}
@@ -33,13 +32,14 @@ class PartTraining {
     std::fill(nearest_.begin(), nearest_.end(), -1);
   }
 
-  /// Moves the centroids (entries, dim); `tick` is called once an iteration and before.
+  /// Moves the centroids (entries, dim); `tick` is called with how many vectors were assigned
+  /// since.
   template <class Tick>
   void run(std::int64_t iterations, float* centroids, Tick tick) {
     for (std::int64_t iteration = 0; iteration < iterations; ++iteration) {
       const bool changed = assign(centroids, tick);
       if (!changed) return;
-      move(centroids);
+      move(centroids, tick);
     }
   }
 
@@ -63,7 +63,8 @@ class PartTraining {
   }
 
   /// Moves each centroid to the mean of its vectors.
-  void move(float* centroids) {
+  template <class Tick>
+  void move(float* centroids, Tick tick) {
     std::fill(sums_.begin(), sums_.end(), 0.0);
     std::fill(counts_.begin(), counts_.end(), 0);
     for (std::int64_t row = 0; row < rows_; ++row) {
@@ -81,12 +82,13 @@ class PartTraining {
         centroids[c * dim_ + d] = static_cast<float>(mean);
       }
     }
-    if (!all) move_unused(centroids);
+    if (!all) move_unused(centroids, tick);
   }
 
   /// Moves the centroids without vectors to the vectors that are farthest from their own, each to
   /// another one; those for which there is none stay.
-  void move_unused(float* centroids) {
+  template <class Tick>
+  void move_unused(float* centroids, Tick tick) {
     std::vector<double> distances(size(rows_));
     for (std::int64_t row = 0; row < rows_; ++row) {
       const float* centroid = centroids + nearest_[size(row)] * dim_;
@@ -94,6 +96,7 @@ class PartTraining {
     }
     for (std::int64_t c = 0; c < entries_; ++c) {
       if (counts_[size(c)] > 0) continue;
+      tick(0);
       const auto farthest = std::max_element(distances.begin(), distances.end());
       if (!(*farthest > 0.0)) return;
       const float* vector = vectors_.data() + (farthest - distances.begin()) * dim_;
@@ -119,7 +122,6 @@ class PartTraining {
   PartCodebook book_;
   PointGroup group_{dim_};
   Scratch<float> vectors_;  // (rows, dim)
-  std::vector<float> origin_;
   std::vector<std::int32_t> nearest_;
   std::vector<double> sums_;  // (entries, dim)
   std::vector<std::int64_t> counts_;

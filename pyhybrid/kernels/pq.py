@@ -38,7 +38,7 @@ def pq_train(
 
     A centroid that is nobody's nearest moves to the vector that is farthest from its own. Ends
     early once no vector changes its centroid. Means are float64, over the vectors in order. The
-    threads share out the parts, and each holds a part of all vectors twice.
+    threads share out the parts, and each holds a part of all vectors.
 
     Args:
         vectors: C-contiguous float32 (rows, parts x dim of a part).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -11,9 +12,12 @@ from torch.nn import functional
 from pyhybrid import kernels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["CodeEmbedding", "look_up"]
+__all__ = ["CodeEmbedding", "ItemCodes", "look_up"]
 
 _INITIAL_DEVIATION = 0.02
 
@@ -44,6 +48,43 @@ class CodeEmbedding(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Return embeddings (rows, dim) of codes uint8 (rows, parts)."""
         return look_up(self.table, codes)
+
+
+class ItemCodes(nn.Module):
+    """Hold a catalogue's codes and what made them; nothing here is trained.
+
+    Part of the network, and so of its checkpoints: a run that goes on has the codes that it began
+    with, even where its quantiser would now come out otherwise in some bit.
+
+    Args:
+        codes: uint8 (items, parts).
+        is_warm: bool (items,), the items that are trained on.
+        quantizer: The arrays of the `ProductQuantizer` that made the codes, by name.
+    """
+
+    codes: Tensor
+    warm: Tensor
+    place: Tensor
+
+    def __init__(
+        self,
+        codes: NDArray[np.uint8],
+        is_warm: NDArray[np.bool_],
+        quantizer: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        super().__init__()
+        warm = np.flatnonzero(is_warm)
+        # Where an item, numbered from 1, stands among the warm ones, numbered from 1; 0 for none.
+        place = np.zeros(1 + len(codes), dtype=np.int64)
+        place[1 + warm] = 1 + np.arange(len(warm))
+        self.quantizer_names = list(quantizer)
+        arrays = {"codes": codes, "warm": codes[warm], "place": place, **quantizer}
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.from_numpy(array))
+
+    def quantizer_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Return the arrays of the quantizer, by name."""
+        return {name: getattr(self, name).cpu().numpy() for name in self.quantizer_names}
 
 
 def look_up(table: Tensor, codes: Tensor) -> Tensor:

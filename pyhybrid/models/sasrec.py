@@ -26,7 +26,6 @@ import numpy as np
 from pyhybrid.checks import count, not_negative, one_of, positive, share
 from pyhybrid.data.matrices import rows_of
 from pyhybrid.errors import describe
-from pyhybrid.memory import require_memory
 from pyhybrid.models.sequential import SequentialRecommender
 from pyhybrid.training.devices import check_device
 from pyhybrid.training.loop import Recipe
@@ -144,7 +143,9 @@ class SASRec(SequentialRecommender):
         from torch import nn
 
         del catalog
-        self._require_memory(interactions)
+        if self.loss == "softmax":
+            way_out = "use a smaller batch_size=, or loss='bce'"
+            self._require_softmax(interactions, interactions.n_items, way_out)
         embedding = nn.Embedding(1 + interactions.n_items, self.dim, padding_idx=0)
         nn.init.normal_(embedding.weight[1:], std=0.02)
         return nn.ModuleDict({"embedding": embedding, "encoder": self._new_encoder()})
@@ -196,17 +197,6 @@ class SASRec(SequentialRecommender):
         weights = network["embedding"].weight[1:]  # type: ignore[index]
         self.item_vectors = weights.detach().cpu().numpy().copy()
         self._encoder = network["encoder"]  # type: ignore[index]
-
-    def _require_memory(self, interactions: Interactions) -> None:
-        if self.loss != "softmax":
-            return
-        events, rows = self._training_rows(interactions)
-        sizes = np.minimum(np.diff(events.indptr)[rows] - 1, self.max_length)
-        positions = int(sizes.mean() * min(self.batch_size, len(rows)))
-        what = f"a batch's {positions} positions x {interactions.n_items} items"
-        needed = 3 * 4 * positions * interactions.n_items
-        way_out = "use a smaller batch_size=, or loss='bce'"
-        require_memory("SASRec", what, needed, "the softmax", way_out)
 
 
 def _has_taken(

@@ -10,6 +10,7 @@ import numpy as np
 from pyhybrid import kernels
 from pyhybrid.data.matrices import Events, bounds, csr
 from pyhybrid.errors import describe
+from pyhybrid.memory import require_memory
 from pyhybrid.models.torch_base import TorchRecommender
 from pyhybrid.ranking import Ranking
 from pyhybrid.training.devices import device_of, threads_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SequentialRecommender", "latest", "ordered_events"]
 
 _SHORTEST = 8  # positions: shorter histories are padded to this
+_SOFTMAX_MATRICES = 3  # scores, their logarithms and their gradient
 _POSITIONS = 2048  # encoded at once when scoring
 
 
@@ -91,6 +93,15 @@ class SequentialRecommender(TorchRecommender):
             what = "number of users with two events or more"
             raise ValueError(describe(who, what, 0, "1 or more"))
         return events, rows
+
+    def _require_softmax(self, interactions: Interactions, items: int, way_out: str) -> None:
+        """Raise MemoryError unless a batch's scores of so many items fit, with their gradient."""
+        events, rows = self._training_rows(interactions)
+        sizes = np.minimum(np.diff(events.indptr)[rows] - 1, self.max_length)
+        positions = int(sizes.mean() * min(self.batch_size, len(rows)))
+        what = f"a batch's {positions} positions x {items} items"
+        needed = _SOFTMAX_MATRICES * 4 * positions * items
+        require_memory(type(self).__name__, what, needed, "the softmax", way_out)
 
     def _steps(self, interactions: Interactions) -> int:
         _, rows = self._training_rows(interactions)

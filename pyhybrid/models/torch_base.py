@@ -66,9 +66,9 @@ class TorchRecommender(Recommender):
     ) -> Self:
         """Learn from training interactions.
 
-        The same seed gives the same model, bit for bit on a CPU with the same number of threads,
-        and leaves the caller's random numbers alone. Each epoch's loss and figure go to the
-        logger ``pyhybrid.training.loop`` and stand beside the bar.
+        The same seed gives the same model, bit for bit on the same CPU with the same number of
+        threads, and leaves the caller's random numbers alone. Each epoch's loss and figure go to
+        the logger ``pyhybrid.training.loop`` and stand beside the bar.
 
         Args:
             interactions: Who took what.
@@ -77,8 +77,9 @@ class TorchRecommender(Recommender):
                 best epoch's weights are kept. None: all epochs are run.
             metric: What it is rated by, over all items.
             checkpoint: A folder for the state of the run, rewritten after each epoch and every
-                ten minutes. A fit that was killed goes on from it, to the very model that it
-                would have become; a finished one is read back.
+                ten minutes. A fit that was killed goes on from it, on the same CPU and with as
+                many threads to the very model that it would have become; a finished one is read
+                back.
             threads: 0 for all that this process may use.
             progress: True for a bar, or a callable that is handed the share done.
 
@@ -171,12 +172,13 @@ class TorchRecommender(Recommender):
         held_out = None
         if validation is not None:
             held_out = digest(*_contents(validation.histories), *_contents(validation.targets))
-        fields = {} if catalog is None else catalog.fields
+        known = [] if catalog is None else [catalog.item_ids, *catalog.fields]
+        known += [] if catalog is None else catalog.fields.values()
         return {
             "class": type(self).__name__,
             **params,
             "the interactions' fingerprint": digest(*_contents(interactions), self.item_ids),
-            "the catalogue's fingerprint": digest(*fields, *fields.values()),
+            "the catalogue's fingerprint": digest(*known),
             "the validation part's fingerprint": held_out,
             "metric": None if validation is None else metric,
         }

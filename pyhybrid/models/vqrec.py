@@ -17,8 +17,13 @@ positions of a history as targets):
 
 Items without training interactions have a code as well, so they are scored with no new parameter;
 as negatives they would only learn to be ranked low, so the sum is over the training items.
-The encoder is SASRec's (`pyhybrid.models.transformer`): it normalises before each layer, where the
-authors' code normalises after it, and its hidden layers are ReLUs, not GELUs.
+
+What is not here, or otherwise: the paper's contrastive pre-training on other domains, and the
+alignment of a pre-trained table's rows with a new domain's codes; this is its "w/o pre-training",
+with an encoder that is trained, not frozen. The quantiser has no coarse centroid before it. The
+encoder is SASRec's (`pyhybrid.models.transformer`): it normalises before each layer and at the end,
+where the authors' code normalises its input and after each layer, and its hidden layers are ReLUs,
+not GELUs. The default text model is all-MiniLM-L6-v2 (384 numbers) for BERT's [CLS] (768).
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ from pyhybrid.checks import count, not_negative, one_of, positive, share, switch
 from pyhybrid.errors import describe
 from pyhybrid.models.sequential import SequentialRecommender
 from pyhybrid.quantize import ProductQuantizer
+from pyhybrid.text.encoders import unit_rows
 from pyhybrid.training.devices import check_device
 from pyhybrid.training.loop import Recipe
 
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
+    from pyhybrid.models.code_embedding import ItemCodes
     from pyhybrid.models.transformer import SequenceEncoder
 
 __all__ = ["VQRec"]
@@ -53,8 +60,10 @@ _TFIDF = "tfidf"
 class VQRec(SequentialRecommender):
     """Predict the next item by self-attention over embeddings of text codes.
 
-    `fit` needs a catalogue with a text for every item. Items that only the catalogue knows are
-    ranked too.
+    `fit` needs a catalogue of texts. Items that only the catalogue knows are ranked too; those
+    that come later need another fit.
+
+    Memory: three float32 matrices of positions x training items for a batch, as SASRec.
 
     Args:
         text: What encodes the items' texts: a model of sentence-transformers, by name or folder
@@ -169,33 +178,47 @@ class VQRec(SequentialRecommender):
     def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
         from torch import nn
 
-        from pyhybrid.models.code_embedding import CodeEmbedding
+        from pyhybrid.models.code_embedding import CodeEmbedding, ItemCodes
 
-        self._training_rows(interactions)  # refuses what has no order, before texts are encoded
-        self._make_codes(catalog)
+        is_warm = self.item_counts > 0
+        self._require_softmax(interactions, int(is_warm.sum()), "use a smaller batch_size=")
+        self._make_codes(catalog, is_warm)
         embedding = CodeEmbedding(parts=self.parts, entries=2**self.bits, dim=self.dim)
-        return nn.ModuleDict({"embedding": embedding, "encoder": self._new_encoder()})
+        codes = ItemCodes(self.item_codes, is_warm, self.quantizer.arrays())
+        return nn.ModuleDict(
+            {"embedding": embedding, "encoder": self._new_encoder(), "codes": codes}
+        )
 
-    def _make_codes(self, catalog: Catalog | None) -> None:
+    def _make_codes(self, catalog: Catalog | None, is_warm: NDArray[np.bool_]) -> None:
         """Encode the items' texts; the quantiser sees those of the training items alone."""
+        import torch
+
         if catalog is None:
             raise ValueError(describe("VQRec", "catalog", None, "the items' texts", _WAY_OUT))
-        texts = catalog.texts(self.item_ids)
-        is_warm = self.item_counts > 0
-        vectors = self._text_vectors(texts, is_warm)
-        self.quantizer = self._new_quantizer().fit(vectors[is_warm])
-        self.item_codes = self.quantizer.encode(vectors)
+        threads = torch.get_num_threads()  # as many as fit() was given
+        vectors = self._text_vectors(np.array(catalog.texts(self.item_ids), dtype=object), is_warm)
+        self.quantizer = self._new_quantizer().fit(vectors[is_warm], threads=threads)
+        self.item_codes = self.quantizer.encode(vectors, threads=threads)
 
     def _new_quantizer(self) -> ProductQuantizer:
         return ProductQuantizer(self.parts, bits=self.bits, rotate=self.rotate, seed=self.seed)
 
-    def _text_vectors(self, texts: list[str], is_warm: NDArray[np.bool_]) -> NDArray[np.float32]:
-        from pyhybrid.text import SentenceTransformerEncoder, TfidfEncoder
+    def _text_vectors(
+        self, texts: NDArray[np.object_], is_warm: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Encode the training items' texts in a call of their own: no other changes their bits."""
+        from pyhybrid.text import SentenceTransformerEncoder, TextEncoder, TfidfEncoder
 
-        if self.text != _TFIDF:
-            return SentenceTransformerEncoder(self.text, device=self.device).encode(texts)
-        warm = [text for text, known in zip(texts, is_warm.tolist(), strict=True) if known]
-        return TfidfEncoder(dim=_TFIDF_DIM_A_PART * self.parts).fit(warm).encode(texts)
+        warm, cold = texts[is_warm].tolist(), texts[~is_warm].tolist()
+        encoder: TextEncoder
+        if self.text == _TFIDF:
+            encoder = TfidfEncoder(dim=_TFIDF_DIM_A_PART * self.parts).fit(warm)
+        else:
+            encoder = SentenceTransformerEncoder(self.text, device=self.device)
+        found = encoder.encode(warm)
+        vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
+        vectors[is_warm], vectors[~is_warm] = found, encoder.encode(cold)
+        return vectors
 
     def _new_encoder(self) -> SequenceEncoder:
         from pyhybrid.models.transformer import SequenceEncoder
@@ -225,39 +248,40 @@ class VQRec(SequentialRecommender):
         from torch.nn import functional
 
         embedding, encoder = network["embedding"], network["encoder"]  # type: ignore[index]
+        codes: ItemCodes = network["codes"]  # type: ignore[index]
         items, targets = (torch.from_numpy(array).to(device) for array in batch)
-        warm = np.flatnonzero(self.item_counts > 0)
-        # Where each item stands among the training items, numbered from 1; 0 for the padding.
-        places = np.zeros(1 + len(self.item_counts), dtype=np.int64)
-        places[1 + warm] = 1 + np.arange(len(warm))
-        place = torch.from_numpy(places).to(device)
-        vectors = embedding(torch.from_numpy(self.item_codes[warm]).to(device))  # (warm, dim)
+        vectors = embedding(codes.warm)  # (warm, dim)
         padded = functional.pad(vectors, (0, 0, 1, 0))  # (1 + warm, dim): no item is all zeros
-        states = encoder(padded[place[items]])  # (batch, length, dim)
+        states = encoder(padded[codes.place[items]])  # (batch, length, dim)
         is_real = targets > 0
-        states = functional.normalize(states[is_real], dim=-1)  # (positions, dim)
-        cosines = states @ functional.normalize(vectors, dim=-1).T  # (positions, warm)
-        return functional.cross_entropy(cosines / self.temperature, place[targets[is_real]] - 1)
+        # A cosine's bfloat16 has two digits, and the temperature takes one of them.
+        with torch.autocast(device.type, enabled=False):
+            states = functional.normalize(states[is_real].float(), dim=-1)  # (positions, dim)
+            directions = functional.normalize(vectors.float(), dim=-1)
+            cosines = states @ directions.T  # (positions, warm)
+            wanted = codes.place[targets[is_real]] - 1
+            return functional.cross_entropy(cosines / self.temperature, wanted)
 
     def _take(self, network: nn.Module) -> None:
         table = network["embedding"].table  # type: ignore[index]
+        codes: ItemCodes = network["codes"]  # type: ignore[index]
         self.table = table.detach().cpu().numpy().copy()
+        self.item_codes = codes.codes.cpu().numpy()
+        self.quantizer = self._new_quantizer().restore(codes.quantizer_arrays())
         self._encoder = network["encoder"]  # type: ignore[index]
         self._embed_items()
 
     def _embed_items(self) -> None:
-        self._embedded = self.quantizer.lookup(self.table, self.item_codes, mean=True)
-        lengths = np.linalg.norm(self._embedded, axis=1, keepdims=True)
-        self.item_vectors = self._embedded / np.maximum(lengths, np.float32(1e-12))
+        vectors = self.quantizer.lookup(self.table, self.item_codes, mean=True)
+        self.item_vectors = unit_rows(vectors)
 
     def _embed(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._embedded[np.maximum(items - 1, 0)] * (items > 0)[..., None]
+        codes = self.item_codes[np.maximum(items - 1, 0).ravel()]
+        vectors = self.quantizer.lookup(self.table, codes, mean=True)
+        return vectors.reshape(*items.shape, self.dim) * (items > 0)[..., None]
 
     def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
-        vectors = super()._user_vectors(histories)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        directions: NDArray[np.float32] = vectors / np.maximum(lengths, np.float32(1e-12))
-        return directions
+        return unit_rows(super()._user_vectors(histories))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {**super()._arrays(), "item_codes": self.item_codes, "table": self.table}

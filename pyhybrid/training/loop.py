@@ -286,6 +286,12 @@ class _Run:
         for name, array in state.arrays.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = torch.from_numpy(array)
+        different = sorted(set(parts["network"]) ^ set(self._weights()))
+        if different:
+            what, rule = "a weight of the checkpoint", "the network's own weights and no others"
+            raise ValueError(
+                describe(self.who, what, different[0], rule, "delete it to start anew")
+            )
         self._load(parts["network"])
         self.best = parts["best"]
         moments: dict[int, dict[str, Tensor]] = {}

@@ -97,21 +97,23 @@ TEST(codes_within_a_limit_are_marked) {
 }
 
 TEST(entries_are_summed_and_added) {
-  for (const std::int64_t dim : {1, 5, 16, 20, 64, 70}) {
-    const std::int64_t rows = 9, parts = 3, entries = 5;
+  for (std::int64_t dim = 1; dim < 420; dim += dim < 200 ? 1 : 37) {
+    const std::int64_t rows = 3, parts = 3, entries = 5;
     const Floats table = numbers(parts * entries * dim, 7), from = numbers(rows * dim, 7, 3);
     Bytes codes(rows * parts);
     for (std::size_t k = 0; k < codes.size(); ++k) codes[k] = static_cast<std::uint8_t>(k * k % 5);
     for (const simd::Loops* loops : levels()) {
-      Floats sums(rows * dim, -9);
-      loops->sum_entries(sums.data(), table.data(), codes.data(), rows, parts, entries, dim, 2.0F);
+      Floats sums(rows * dim + 128, -9);  // with what must stay on either side
+      loops->sum_entries(sums.data() + 64, table.data(), codes.data(), rows, parts, entries, dim,
+                         2.0F);
       for (std::int64_t k = 0; k < rows * dim; ++k) {
         float sum = 0;
         for (std::int64_t p = 0; p < parts; ++p) {
           sum += table[(p * entries + codes[k / dim * parts + p]) * dim + k % dim];
         }
-        CHECK(sums[k] == 2 * sum);
+        CHECK(sums[64 + k] == 2 * sum);
       }
+      for (std::int64_t k = 0; k < 64; ++k) CHECK(sums[k] == -9 && sums[64 + rows * dim + k] == -9);
       Floats added(entries * dim, 1), expected = added;
       loops->add_entries(added.data(), from.data(), codes.data() + 1, rows, parts, dim, dim / 2,
                          dim);

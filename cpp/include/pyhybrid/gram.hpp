@@ -16,7 +16,7 @@ namespace pyhybrid {
 /// among the most popular items are counted on bitmaps, 64 users at once. Memory beside
 /// `out`: 10 bytes a stored entry (12 above 65,535 items), 4 more and 8 a user if rows are unsorted
 /// or name an item twice, up to 16 bytes an item and thread, 20 an item, and for the bitmaps at
-/// most 5 a stored entry. Accumulator: integers for 0/1 data of at most 2^24 users, which float
+/// most 6 a stored entry. Accumulator: integers for 0/1 data of at most 2^24 users, which float
 /// then holds exactly, else double, rounded once. Row i is summed over its users in ascending
 /// order, so that the result is the same bits for any number of threads; 0/1 data add exactly over
 /// shards of users. Throws std::invalid_argument as check() and resolve_threads() do, or if `out`

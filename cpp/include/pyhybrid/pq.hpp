@@ -26,8 +26,8 @@ struct CodebookShape {
 /// Moves the given centroids to where Lloyd's iterations take them: in each, every vector goes to
 /// its nearest centroid, and every centroid to the mean of its vectors. A centroid without vectors
 /// moves to the one that is farthest from its own. Ends early once no vector changes its centroid.
-/// Accumulator: double, over the vectors in order. Threads share out the parts. Scratch: twice a
-/// part's vectors a thread.
+/// Accumulator: double, over the vectors in order. Threads share out the parts. Scratch a
+/// thread: a part of all vectors, and 4 bytes a vector, or 12 if centroids had to be moved.
 void pq_train(std::span<const float> vectors, std::int64_t rows, const CodebookShape& shape,
               std::int64_t iterations, std::span<float> centroids, int threads = 0,
               Monitor* monitor = nullptr);
@@ -48,7 +48,8 @@ enum class Similarity { distance, product };
 /// Finds the codes whose decoded vectors are best for each query, which itself is not quantised.
 /// Scores are float sums, in order of the parts, of a table that holds each part's distance (or
 /// product) to each centroid; ties go to the lower code. Out: items (rows, n) are rows of `codes`.
-/// Scratch: the tables of up to 32 queries a thread.
+/// Threads share out the queries. Scratch a thread: for each of up to 32 queries its table, 5 bytes
+/// a centroid, and 16 bytes for each of n.
 void pq_search(std::span<const float> queries, std::int64_t rows,
                std::span<const std::uint8_t> codes, std::int64_t n_codes,
                const CodebookShape& shape, std::span<const float> centroids, Similarity similarity,

@@ -279,10 +279,11 @@ void sum_entries(float* sums, const float* table, const std::uint8_t* codes, std
   std::int64_t first = 0;
   while (first < dim && dim >= kLanes) {
     const std::int64_t vecs = (dim - first + kLanes - 1) / kLanes;
-    const auto sum = vecs >= 12                      ? sum_some<12>
-                     : vecs > 4 && dim >= 8 * kLanes ? sum_some<8>
-                     : vecs > 1 && dim >= 4 * kLanes ? sum_some<4>
-                                                     : sum_some<1>;
+    // A pass is never wider than the table.
+    const auto sum = vecs >= 12 && dim >= 12 * kLanes ? sum_some<12>
+                     : vecs > 4 && dim >= 8 * kLanes  ? sum_some<8>
+                     : vecs > 1 && dim >= 4 * kLanes  ? sum_some<4>
+                                                      : sum_some<1>;
     first = sum(sums, table, codes, rows, parts, entries, dim, first, scale);
   }
   for (; first < dim; ++first) {

@@ -105,6 +105,19 @@ def test_an_outlier_gets_a_nearest_centroid_as_do_the_others(seed, size, dim, en
     assert (chosen <= all_distances.min(axis=1) * (1 + 1e-14)).all()
 
 
+def test_numbers_whose_sums_overflow_get_the_nearest_centroid_or_are_refused():
+    vectors, centroids = data("normal", 0, 200, 1, 4, 4)
+    for size in (1e15, 1e17, 3e18, 6e18, 9e18, 1e19):
+        large = centroids * F32(size)
+        try:
+            codes = pq_encode(vectors * F32(size), large)
+        except ValueError as error:
+            assert "the squared length" in str(error)  # noqa: PT017
+            continue
+        nearest = distances(vectors * F32(size), large)[0].argmin(axis=1)
+        np.testing.assert_array_equal(codes[:, 0], nearest)
+
+
 @given(SEEDS, ROWS, st.integers(1, 9), ENTRIES, DIMS)
 def test_decode_puts_the_named_centroids_together(seed, rows, parts, entries, dim):
     _, centroids = data("normal", seed, 1, parts, entries, dim)

@@ -14,8 +14,9 @@
 namespace pyhybrid {
 namespace {
 
-constexpr std::int64_t kMostQueries = 32;  // that a thread answers together
-constexpr std::int64_t kBlocks = 16;       // of codes between two looks at the threshold
+constexpr std::int64_t kMostQueries = 256;     // that a thread answers together, for which it turns
+constexpr std::int64_t kMostTables = 1 << 18;  // codes once, if their tables take no more bytes
+constexpr std::int64_t kBlocks = 16;           // of codes between two looks at the threshold
 constexpr std::int64_t kCodesAtOnce = kBlocks * simd::kCodes;
 constexpr double kMostSum = 65535.0;  // of a code's bytes
 constexpr double kMostByte = 255.0;
@@ -24,6 +25,9 @@ std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+/// The bytes of a part's table.
+std::int64_t table_stride(const CodebookShape& shape) { return shape.entries <= 16 ? 16 : 256; }
+
 /// One query: its tables, and the best codes so far. What search wants least is called the cost.
 class Query {
  public:
@@ -31,7 +35,7 @@ class Query {
       : shape_(shape),
         n_(n),
         capacity_(2 * n + simd::kCodes),
-        stride_(shape.entries <= 16 ? 16 : 256),
+        stride_(table_stride(shape)),
         costs_(shape.parts * shape.entries),
         bytes_(shape.parts * stride_),
         scores_(capacity_),
@@ -200,8 +204,10 @@ void pq_search(std::span<const float> queries, std::int64_t rows,
   check_size(who, "items", out.items.size(), rows, out.n);
   check_size(who, "scores", out.scores.size(), rows, out.n);
   const std::int64_t n = std::min(out.n, std::max<std::int64_t>(n_codes, 1));
+  const std::int64_t most =
+      std::clamp<std::int64_t>(kMostTables / (shape.parts * table_stride(shape)), 1, kMostQueries);
   const std::int64_t together =
-      std::clamp<std::int64_t>(ceil_div(rows, resolve_threads(threads)), 1, kMostQueries);
+      std::clamp<std::int64_t>(ceil_div(rows, resolve_threads(threads)), 1, most);
 
   for_each_block(
       ceil_div(rows, together), static_cast<double>(rows) * static_cast<double>(n_codes), threads,

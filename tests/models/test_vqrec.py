@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyhybrid import Catalog, Interactions, VQRec
+from pyhybrid import Catalog, Interactions, VQRec, memory
 
 WORDS = [
     "apple", "pear", "plum", "wine", "bread", "cheese", "salt", "oil",
@@ -143,3 +143,61 @@ def test_a_killed_fit_goes_on_to_the_same_model(tmp_path):
     resumed = VQRec(**{**SMALL, "epochs": 4}).fit(cycle(), catalog(), checkpoint=tmp_path / "run")
     np.testing.assert_array_equal(resumed.table, whole.table)
     np.testing.assert_array_equal(resumed.score(cycle()), whole.score(cycle()))
+
+
+def test_the_loss_is_the_cross_entropy_of_cosines_over_training_items():
+    import torch
+    from torch.nn import functional
+
+    model = VQRec(**{**SMALL, "epochs": 1}).fit(cycle(), catalog())
+    network = model._network(cycle(), catalog())
+    network.eval()
+    items, targets = np.array([[1, 2, 0], [5, 0, 0]]), np.array([[2, 3, 0], [6, 0, 0]])
+    found = model._loss(network, torch.device("cpu"), (items, targets))
+    vectors = network["embedding"](network["codes"].codes[:12])  # 99 is no training item
+    losses = []
+    for row, length in ((0, 2), (1, 1)):
+        states = network["encoder"](vectors[items[row, :length] - 1][None])[0]
+        for place in range(length):
+            cosines = functional.cosine_similarity(states[place], vectors)
+            losses.append(-functional.log_softmax(cosines / 0.07, 0)[targets[row, place] - 1])
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def test_an_unseen_item_in_a_history_counts_as_the_one_of_its_text(model):
+    def encoded(item):
+        history = Interactions.from_columns(["u", "u"], [3, item], ordered=True)
+        return model.user_vectors(history)
+
+    np.testing.assert_array_equal(encoded(99), encoded(0))
+    alone = Interactions.from_columns(["u"], [99], ordered=True)
+    assert not model.recommend(alone).fallback.any()
+
+
+def test_a_checkpoint_is_refused_where_texts_have_moved_to_other_items(tmp_path):
+    VQRec(**{**SMALL, "epochs": 1}).fit(cycle(), catalog(), checkpoint=tmp_path / "run")
+    moved = Catalog.from_columns([*range(11, -1, -1), 99], title=[*WORDS, "apple"])
+    with pytest.raises(ValueError, match="the catalogue's fingerprint"):
+        VQRec(**{**SMALL, "epochs": 1}).fit(cycle(), moved, checkpoint=tmp_path / "run")
+
+
+def test_a_resumed_fit_keeps_its_codes(tmp_path, monkeypatch):
+    """Even where the quantiser would now come out otherwise, as on another machine's BLAS."""
+    first = VQRec(**{**SMALL, "epochs": 2}).fit(cycle(), catalog(), checkpoint=tmp_path / "run")
+    as_before = VQRec._text_vectors
+
+    def turned(self, texts, is_warm):
+        return np.ascontiguousarray(as_before(self, texts, is_warm)[:, ::-1])
+
+    monkeypatch.setattr(VQRec, "_text_vectors", turned)
+    resumed = VQRec(**{**SMALL, "epochs": 2}).fit(cycle(), catalog(), checkpoint=tmp_path / "run")
+    np.testing.assert_array_equal(resumed.item_codes, first.item_codes)
+    np.testing.assert_array_equal(resumed.quantizer.centroids, first.quantizer.centroids)
+    np.testing.assert_array_equal(resumed.score(cycle()), first.score(cycle()))
+
+
+def test_a_softmax_that_will_not_fit_is_refused(monkeypatch):
+    seen, texts = cycle(), catalog()
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    with pytest.raises(MemoryError, match=r"^VQRec: a batch's .* x 12 items need .* batch_size="):
+        VQRec(**SMALL).fit(seen, texts)

@@ -48,8 +48,8 @@ enum class Similarity { distance, product };
 /// Finds the codes whose decoded vectors are best for each query, which itself is not quantised.
 /// Scores are float sums, in order of the parts, of a table that holds each part's distance (or
 /// product) to each centroid; ties go to the lower code. Out: items (rows, n) are rows of `codes`.
-/// Threads share out the queries. Scratch a thread: for each of up to 32 queries its table, 5 bytes
-/// a centroid, and 16 bytes for each of n.
+/// Threads share out the queries. Scratch a thread: for each of up to 256 queries its table, 5
+/// bytes a centroid, 256 KB of which are bytes, and 16 bytes for each of n.
 void pq_search(std::span<const float> queries, std::int64_t rows,
                std::span<const std::uint8_t> codes, std::int64_t n_codes,
                const CodebookShape& shape, std::span<const float> centroids, Similarity similarity,

@@ -28,7 +28,6 @@ from pyhybrid.data.matrices import rows_of
 from pyhybrid.errors import describe
 from pyhybrid.models.sequential import SequentialRecommender
 from pyhybrid.training.devices import check_device
-from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +89,8 @@ class SASRec(SequentialRecommender):
     array([[4]])
     """
 
+    _betas = (0.9, 0.98)  # as the authors' code has it
+
     def __init__(
         self,
         *,
@@ -125,19 +126,6 @@ class SASRec(SequentialRecommender):
         self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
         self.seed = count(who, "seed", seed, least=0)
         self.device = check_device(who, device)
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            epochs=self.epochs,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            betas=(0.9, 0.98),  # as the authors' code has it
-            clip=5.0,  # far above a usual gradient: for the rare one that would undo an epoch
-            patience=self.patience,
-            precision=self.precision,
-            seed=self.seed,
-            device=self.device,
-        )
 
     def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
         from torch import nn

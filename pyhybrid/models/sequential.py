@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from pyhybrid.memory import require_memory
 from pyhybrid.models.torch_base import TorchRecommender
 from pyhybrid.ranking import Ranking
 from pyhybrid.training.devices import device_of, threads_of
+from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import TopN
     from pyhybrid.models.transformer import SequenceEncoder
+    from pyhybrid.training.loop import Precision
 
 __all__ = ["SequentialRecommender", "latest", "ordered_events"]
 
@@ -49,6 +51,13 @@ class SequentialRecommender(TorchRecommender):
     dim: int
     max_length: int
     batch_size: int
+    epochs: int
+    patience: int
+    lr: float
+    weight_decay: float
+    precision: Precision | None
+    seed: int
+    _betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     item_vectors: NDArray[np.float32]
     _encoder: SequenceEncoder
 
@@ -83,6 +92,19 @@ class SequentialRecommender(TorchRecommender):
         no_fallback = np.zeros(len(items), dtype=np.bool_)
         ranked = self.axis.back(found)
         return Ranking(ranked, scores, self.item_ids[items], self.item_ids, no_fallback)
+
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            epochs=self.epochs,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            betas=self._betas,
+            clip=5.0,  # far above a usual gradient: for the rare one that would undo an epoch
+            patience=self.patience,
+            precision=self.precision,
+            seed=self.seed,
+            device=self.device,
+        )
 
     def _training_rows(self, interactions: Interactions) -> tuple[Events, NDArray[np.int64]]:
         """Return the events, and the users that have one to predict and one to predict it from."""

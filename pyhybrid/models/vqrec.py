@@ -38,7 +38,6 @@ from pyhybrid.models.sequential import SequentialRecommender
 from pyhybrid.quantize import ProductQuantizer
 from pyhybrid.text.encoders import unit_rows
 from pyhybrid.training.devices import check_device
-from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -162,18 +161,6 @@ class VQRec(SequentialRecommender):
         self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
         self.seed = count(who, "seed", seed, least=0)
         self.device = check_device(who, device)
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            epochs=self.epochs,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            clip=5.0,  # far above a usual gradient: for the rare one that would undo an epoch
-            patience=self.patience,
-            precision=self.precision,
-            seed=self.seed,
-            device=self.device,
-        )
 
     def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
         from torch import nn

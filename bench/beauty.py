@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from results import write_result
+from results import once, write_result
 
 import pyhybrid
 from pyhybrid.data.readers import open_folder
@@ -50,14 +50,32 @@ class Entry(NamedTuple):
 MODELS = {
     "Popularity": Entry(pyhybrid.Popularity(), {}),
     "ESLER": Entry(pyhybrid.ESLER(), {"l2": [20.0, 50.0, 100.0, 200.0]}),
-    "SASRec": Entry(pyhybrid.SASRec(), {"dropout": [0.5, 0.3]}),
-    "VQRec, no pre-training": Entry(pyhybrid.VQRec(dim=64), {"dropout": [0.5, 0.3]}),
+    "SASRec": Entry(pyhybrid.SASRec(), {"dim": [64, 300], "dropout": [0.5, 0.3]}),
+    "VQRec, not pre-trained": Entry(pyhybrid.VQRec(), {"dim": [64, 300], "dropout": [0.5, 0.3]}),
     "SASRec, binary cross-entropy": Entry(pyhybrid.SASRec(loss="bce"), {"dropout": [0.5, 0.3]}),
 }
 
 
-def fitted(model: Recommender, split: Split, texts: Catalog, folder: Path) -> Recommender:
-    """Fit on train; a model that stops by validation looks at that too, and keeps a checkpoint."""
+def grid_of(name: str) -> list[dict[str, Any]]:
+    """List what validation chooses from."""
+    grid = MODELS[name].grid
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def folder_of(name: str, params: dict[str, Any], runs: Path) -> Path:
+    said = "_".join([name, *(f"{key}={value}" for key, value in params.items())])
+    return runs / said.replace(" ", "-").replace(",", "")
+
+
+def model_of(name: str, params: dict[str, Any]) -> Recommender:
+    return MODELS[name].model.with_params(**params)
+
+
+def fitted(
+    name: str, params: dict[str, Any], split: Split, texts: Catalog, runs: Path
+) -> Recommender:
+    """Fit on train, looking at validation alone; what a run under --runs has is read back."""
+    model = model_of(name, params)
     if not isinstance(model, TorchRecommender):
         return model.fit(split.train)
     return model.fit(
@@ -65,32 +83,38 @@ def fitted(model: Recommender, split: Split, texts: Catalog, folder: Path) -> Re
         texts if isinstance(model, pyhybrid.VQRec) else None,
         validation=split.validation,
         metric=CHOSEN_BY,
-        checkpoint=folder,
+        checkpoint=folder_of(name, params, runs),
         progress=True,
     )
 
 
-def chosen(
-    name: str, entry: Entry, split: Split, texts: Catalog, runs: Path
-) -> tuple[Recommender, list[Any]]:
-    """Fit each configuration and return the one that validation likes best, with all figures."""
-    best: tuple[float, Recommender] | None = None
-    tried = []
-    for values in itertools.product(*entry.grid.values()):
-        params = dict(zip(entry.grid, values, strict=True))
-        said = "_".join([name, *(f"{key}={value}" for key, value in params.items())])
-        folder = runs / said.replace(" ", "-")
-        model = fitted(entry.model.with_params(**params), split, texts, folder)
+def validated(
+    name: str, params: dict[str, Any], split: Split, texts: Catalog, runs: Path
+) -> dict[str, Any]:
+    """Say what a configuration gives on validation."""
+
+    def compute() -> dict[str, Any]:
+        model = fitted(name, params, split, texts, runs)
         figure = pyhybrid.evaluate(model, split.validation, [CHOSEN_BY])[CHOSEN_BY]
         epochs = getattr(model, "epochs_run", [])
         seconds = sum(epoch.seconds for epoch in epochs)
-        tried.append(
-            {**params, CHOSEN_BY: figure, "epochs": len(epochs), "training_seconds": seconds}
-        )
-        print(f"{said}: validation {CHOSEN_BY} {figure:.4f}", flush=True)
-        if best is None or figure > best[0]:
-            best = figure, model
-    return best[1], tried
+        print(f"{name} {params}: validation {CHOSEN_BY} {figure:.4f}", flush=True)
+        return {CHOSEN_BY: figure, "epochs": len(epochs), "training_seconds": seconds}
+
+    path = folder_of(name, params, runs) / "validation.json"
+    return once(path, model_of(name, params).params, compute)
+
+
+def row_of(name: str, split: Split, texts: Catalog, runs: Path) -> dict[str, Any]:
+    """Rate on test the configuration that validation likes best, the first of equal ones."""
+    found = [(params, validated(name, params, split, texts, runs)) for params in grid_of(name)]
+    best, chosen = max(found, key=lambda one: one[1][CHOSEN_BY])
+
+    def compute() -> dict[str, Any]:
+        return rated(fitted(name, best, split, texts, runs), split)
+
+    path = folder_of(name, best, runs) / "test.json"
+    return {**once(path, chosen["settings"], compute), "validation": [one for _, one in found]}
 
 
 def rated(model: Recommender, split: Split) -> dict[str, Any]:
@@ -114,11 +138,8 @@ def main(data: Path, runs: Path, only: str | None) -> None:
     split = leave_last(found.interactions)
     print(split)
     rows = {}
-    for name, entry in MODELS.items():
-        if only is not None and name != only:
-            continue
-        model, tried = chosen(name, entry, split, found.catalog, runs)
-        rows[name] = {"params": model.params, "validation": tried, **rated(model, split)}
+    for name in MODELS if only is None else [only]:
+        rows[name] = row_of(name, split, found.catalog, runs)
         print(name, *(f"{metric} {rows[name][metric]:.4f}" for metric in METRICS), flush=True)
     if only is None:
         protocol = {

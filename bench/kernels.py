@@ -64,6 +64,7 @@ ROWS: dict[str, Callable[[float, int, int], dict[str, Any]]] = {
     "pq_encode_768_48": partial(quantizing.encode, 768, 48, 256),
     "pq_encode_384_48_4bit": partial(quantizing.encode, 384, 48, 16),
     "pq_train": quantizing.train,
+    "pq_rotate": quantizing.rotate,
     "pq_search": partial(quantizing.search, 256),
     "pq_search_4bit": partial(quantizing.search, 16),
     "pq_lookup": quantizing.lookup,

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -16,16 +20,46 @@ RESULTS = Path(__file__).parent / "results"
 def write_result(name: str, figures: dict[str, Any]) -> None:
     """Write ``results/{name}.json``."""
     RESULTS.mkdir(exist_ok=True)
-    said = {"date": date.today().isoformat(), "machine": machine(), "versions": versions()}
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({**said, **figures}, indent=2) + "\n")
+    path.write_text(json.dumps({**here(), **figures}, indent=2) + "\n")
     print(f"wrote {path}")
+
+
+def once(
+    path: Path, settings: dict[str, Any], compute: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the figures that an interrupted run left at `path`, or else compute and keep them.
+
+    Beside the figures stand the settings, and where and when they were computed ("ran_on").
+
+    Raises:
+        ValueError: If what is kept has other settings.
+    """
+    settings = json.loads(json.dumps(settings))
+    if path.exists():
+        kept = json.loads(path.read_text())
+        if kept["settings"] != settings:
+            raise ValueError(f"{path} has other settings; delete it, and the run beside it")
+        return kept
+    figures = compute()
+    kept = {**figures, "settings": settings, "ran_on": here()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".partial")
+    beside.write_text(json.dumps(kept, indent=2) + "\n")
+    beside.replace(path)
+    return kept
+
+
+def here() -> dict[str, Any]:
+    """Say when and where, and with which versions, something is computed."""
+    return {"date": date.today().isoformat(), "machine": machine(), "versions": versions()}
 
 
 def machine() -> dict[str, Any]:
     """Return the processor's name, and how many of its threads this process may use.
 
-    With its family and model, as names like AMD EPYC stand for several generations.
+    With its family and model, as names like AMD EPYC stand for several generations; and the GPU,
+    if torch is in use and finds one.
     """
     fields: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -34,13 +68,17 @@ def machine() -> dict[str, Any]:
     cpu = fields.get("model name", platform.processor())
     if "cpu family" in fields:
         cpu += f" (family {fields['cpu family']}, model {fields['model']})"
-    return {"cpu": cpu, "threads": len(os.sched_getaffinity(0))}
+    found: dict[str, Any] = {"cpu": cpu, "threads": len(os.sched_getaffinity(0))}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
 
 
 def versions() -> dict[str, str]:
     """Return the versions of what the figures depend on."""
     found = {"python": platform.python_version()}
-    for package in ("pyhybrid", "numpy", "scipy", "pyarrow"):
+    for package in ("pyhybrid", "numpy", "scipy", "pyarrow", "torch"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results import RESULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("README.md"))
 
@@ -73,6 +76,7 @@ KERNELS = {
     "pq_encode_768_48": "`pq_encode`, of 768, 48 parts of 8 bits",
     "pq_encode_384_48_4bit": "`pq_encode`, of 384, 48 parts of 4 bits",
     "pq_train": "`pq_train`, 25,600 vectors of 384, 48 parts, 25 iterations",
+    "pq_rotate": "`ProductQuantizer(48, rotate=True).fit`, of 25,600 vectors of 384",
     "pq_search": "`pq_search`, 256 queries, a million codes of 32 x 8 bits",
     "pq_search_4bit": "`pq_search`, of 32 x 4 bits",
     "pq_lookup": "`pq_lookup`, 20,000 codes, 32 rows of 300 each",
@@ -144,6 +148,49 @@ def simd() -> str:
     return "\n".join([*lines, "", f"({provenance(result)}; `python bench/kernels.py simd`)"])
 
 
+SEQUENCE_METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")
+
+
+def beauty() -> str:
+    """Tabulate models on Amazon Beauty, and by how often training has the item to be found."""
+    result = read("beauty")
+    rows = result["rows"]
+    lines = ["| | Recall@10 | NDCG@10 | Recall@50 | NDCG@50 |", "| --- | --- | --- | --- | --- |"]
+    for name, figures in [*result["published"].items(), *rows.items()]:
+        told = (f"{figures[m]:.4f}" if m in figures else "" for m in SEQUENCE_METRICS)
+        label = f"{name}, published" if name in result["published"] else name
+        lines.append(f"| {label} | " + " | ".join(told) + " |")
+    buckets = {name: row["by_training_frequency"] for name, row in rows.items()}
+    first = next(iter(buckets.values()))
+    heads = [f"{bucket} ({found['users']:,})" for bucket, found in first.items()]
+    lines += ["", "Recall@10 by how often the item stands in training (and the users):", ""]
+    lines += ["| | " + " | ".join(heads) + " |", "| --- " * (len(heads) + 1) + "|"]
+    for name, found in buckets.items():
+        told = ("" if b["recall@10"] is None else f"{b['recall@10']:.4f}" for b in found.values())
+        lines.append(f"| {name} | " + " | ".join(told) + " |")
+    return "\n".join([*lines, "", f"({computed_on(rows.values())}; `python bench/beauty.py`)"])
+
+
+def transfer() -> str:
+    """Tabulate means and standard deviations over seeds."""
+    result = read("transfer")
+    lines = ["| | Recall@10 | NDCG@10 | Recall@50 | NDCG@50 |", "| --- | --- | --- | --- | --- |"]
+    for name, row in result["rows"].items():
+        pairs = ((row["mean"][m], row["standard_deviation"][m]) for m in SEQUENCE_METRICS)
+        lines.append(f"| {name} | " + " | ".join(f"{a:.4f} ± {b:.4f}" for a, b in pairs) + " |")
+    runs = [run for row in result["rows"].values() for run in row["seeds"]]
+    return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/transfer.py`)"])
+
+
+def computed_on(runs: Iterable[dict[str, Any]]) -> str:
+    """Say where the runs were made, each place once."""
+    places = []
+    for run in runs:
+        gpu = run["ran_on"]["machine"].get("gpu")
+        places.append(provenance(run["ran_on"]) + (f", on {gpu}" if gpu else ""))
+    return "; ".join(dict.fromkeys(places))
+
+
 def seconds(value: float) -> str:
     if value >= 1:
         return f"{value:.1f} s"
@@ -156,6 +203,8 @@ TABLES = {
     "kernels": kernels,
     "sizes": sizes,
     "simd": simd,
+    "beauty": beauty,
+    "transfer": transfer,
 }
 
 

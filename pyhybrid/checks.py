@@ -84,6 +84,15 @@ def share(who: str, what: str, value: object) -> float:
     return _between(who, what, value, "a share of at least 0 and below 1", 1.0)
 
 
+def probability(who: str, what: str, value: object) -> float:
+    """Return `value` as a float if it is a number from 0 to 1, both included.
+
+    >>> probability("VQRec", "rho", 1)
+    1.0
+    """
+    return _between(who, what, value, "a number from 0 to 1", math.nextafter(1.0, 2.0))
+
+
 def _between(who: str, what: str, value: object, expected: str, below: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(describe(who, what, repr(value), expected))

@@ -76,4 +76,8 @@ def part_of(
     """
     if report is None:
         return None
-    return lambda share: report(first + share * (last - first))
+
+    def move(share: float) -> object:
+        return report(first + share * (last - first))
+
+    return _Bar(move, report.write) if isinstance(report, _Bar) else move

@@ -66,6 +66,24 @@ def train(
     return run
 
 
+def rotate(
+    vectors: NDArray[np.float32], parts: int, entries: int
+) -> Callable[[], tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Learn a rotation (to multiply rows by) and then centroids, with faiss' own settings."""
+
+    def run() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        size = vectors.shape[1]
+        opq = faiss.OPQMatrix(size, parts)
+        opq.train(vectors)
+        rotation = faiss.vector_to_array(opq.A).reshape(size, size).T.copy()
+        quantizer = faiss.ProductQuantizer(size, parts, (entries - 1).bit_length())
+        quantizer.train(vectors @ rotation)
+        centroids = faiss.vector_to_array(quantizer.centroids)
+        return rotation, centroids.reshape(parts, entries, size // parts)
+
+    return run
+
+
 def search(
     queries: NDArray[np.float32],
     codes: NDArray[np.uint8],

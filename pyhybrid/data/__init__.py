@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyhybrid.data import readers, splits, synthetic
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.domains import join_domains
     from pyhybrid.data.held_out import HeldOut, Split
     from pyhybrid.data.interactions import Events, Interactions
     from pyhybrid.data.splits import split
@@ -21,6 +22,7 @@ _HOME = {
     "HeldOut": "held_out",
     "Interactions": "interactions",
     "Split": "held_out",
+    "join_domains": "domains",
     "split": "splits",
 }
 _MODULES = ("readers", "splits", "synthetic")
@@ -31,6 +33,7 @@ __all__ = [
     "HeldOut",
     "Interactions",
     "Split",
+    "join_domains",
     "readers",
     "split",
     "splits",

@@ -65,6 +65,7 @@ class ItemCodes(nn.Module):
     codes: Tensor
     warm: Tensor
     place: Tensor
+    kind: Tensor
 
     def __init__(
         self,
@@ -77,8 +78,10 @@ class ItemCodes(nn.Module):
         # Where an item, numbered from 1, stands among the warm ones, numbered from 1; 0 for none.
         place = np.zeros(1 + len(codes), dtype=np.int64)
         place[1 + warm] = 1 + np.arange(len(warm))
+        # Which items have one code: those of one kind.
+        kind = np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
         self.quantizer_names = list(quantizer)
-        arrays = {"codes": codes, "warm": codes[warm], "place": place, **quantizer}
+        arrays = {"codes": codes, "warm": codes[warm], "place": place, "kind": kind, **quantizer}
         for name, array in arrays.items():
             self.register_buffer(name, torch.from_numpy(array))
 

@@ -19,15 +19,13 @@ arXiv:2309.07602). That is the default here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from pyhybrid.checks import count, not_negative, one_of, positive, share
+from pyhybrid.checks import one_of
 from pyhybrid.data.matrices import rows_of
-from pyhybrid.errors import describe
 from pyhybrid.models.sequential import SequentialRecommender
-from pyhybrid.training.devices import check_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.models.transformer import SequenceEncoder
 
 __all__ = ["SASRec"]
 
@@ -110,22 +107,21 @@ class SASRec(SequentialRecommender):
         device: str | None = None,
     ) -> None:
         who = "SASRec"
-        self.dim = count(who, "dim", dim)
-        self.layers = count(who, "layers", layers)
-        self.heads = count(who, "heads", heads)
-        if self.dim % self.heads:
-            raise ValueError(describe(who, "heads", heads, f"a divisor of dim, which is {dim}"))
-        self.dropout = share(who, "dropout", dropout)
-        self.max_length = count(who, "max_length", max_length)
+        self._set_shape(
+            who, dim=dim, layers=layers, heads=heads, dropout=dropout, max_length=max_length
+        )
         self.loss = one_of(who, "loss", loss, ("softmax", "bce"))
-        self.lr = positive(who, "lr", lr)
-        self.weight_decay = not_negative(who, "weight_decay", weight_decay)
-        self.batch_size = count(who, "batch_size", batch_size)
-        self.epochs = count(who, "epochs", epochs)
-        self.patience = count(who, "patience", patience)
-        self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
-        self.seed = count(who, "seed", seed, least=0)
-        self.device = check_device(who, device)
+        self._set_recipe(
+            who,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            epochs=epochs,
+            patience=patience,
+            precision=precision,
+            seed=seed,
+            device=device,
+        )
 
     def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
         from torch import nn
@@ -138,17 +134,6 @@ class SASRec(SequentialRecommender):
         nn.init.normal_(embedding.weight[1:], std=0.02)
         return nn.ModuleDict({"embedding": embedding, "encoder": self._new_encoder()})
 
-    def _new_encoder(self) -> SequenceEncoder:
-        from pyhybrid.models.transformer import SequenceEncoder
-
-        return SequenceEncoder(
-            dim=self.dim,
-            layers=self.layers,
-            heads=self.heads,
-            dropout=self.dropout,
-            max_length=self.max_length,
-        )
-
     def _batches(
         self, interactions: Interactions, generator: np.random.Generator
     ) -> Iterator[Batch]:
@@ -160,11 +145,11 @@ class SASRec(SequentialRecommender):
                 negatives = np.where(_has_taken(interactions, users, drawn), 0, drawn)
             yield Batch(items, targets, negatives)
 
-    def _loss(self, network: nn.Module, device: torch.device, batch: Batch) -> Tensor:
+    def _loss(self, network: Any, device: torch.device, batch: Batch) -> Tensor:
         import torch
         from torch.nn import functional
 
-        embedding, encoder = network["embedding"], network["encoder"]  # type: ignore[index]
+        embedding, encoder = network["embedding"], network["encoder"]
         targets = torch.from_numpy(batch.targets).to(device)
         items = torch.from_numpy(batch.items).to(device)
         states = encoder(embedding(items))  # (batch, length, dim)
@@ -181,10 +166,10 @@ class SASRec(SequentialRecommender):
         total = functional.softplus(-of_targets).sum() + functional.softplus(of_negatives).sum()
         return total / len(targets)
 
-    def _take(self, network: nn.Module) -> None:
-        weights = network["embedding"].weight[1:]  # type: ignore[index]
+    def _take(self, network: Any) -> None:
+        weights = network["embedding"].weight[1:]
         self.item_vectors = weights.detach().cpu().numpy().copy()
-        self._encoder = network["encoder"]  # type: ignore[index]
+        self._encoder = network["encoder"]
 
 
 def _has_taken(

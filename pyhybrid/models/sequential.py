@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from pyhybrid import kernels
+from pyhybrid.checks import count, not_negative, one_of, positive, share
 from pyhybrid.data.matrices import Events, bounds, csr
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.torch_base import TorchRecommender
 from pyhybrid.ranking import Ranking
-from pyhybrid.training.devices import device_of, threads_of
+from pyhybrid.training.devices import check_device, device_of, threads_of
 from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = ["SequentialRecommender", "latest", "ordered_events"]
 
 _SHORTEST = 8  # positions: shorter histories are padded to this
 _SOFTMAX_MATRICES = 3  # scores, their logarithms and their gradient
+_PAIR_MATRICES = 6  # the same, the masked scores and the masks
 _POSITIONS = 2048  # encoded at once when scoring
 
 
@@ -48,18 +49,45 @@ class SequentialRecommender(TorchRecommender):
             index for nearest neighbours by inner product needs, beside `user_vectors`.
     """
 
-    dim: int
-    max_length: int
-    batch_size: int
-    epochs: int
-    patience: int
-    lr: float
-    weight_decay: float
-    precision: Precision | None
-    seed: int
+    inner: int | None = None  # width of the encoder's feed-forward layers; None: dim
     _betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     item_vectors: NDArray[np.float32]
     _encoder: SequenceEncoder
+
+    def _set_shape(
+        self, who: str, *, dim: int, layers: int, heads: int, dropout: float, max_length: int
+    ) -> None:
+        """Check and keep the hyper-parameters of the encoder that all sequence models share."""
+        self.dim = count(who, "dim", dim)
+        self.layers = count(who, "layers", layers)
+        self.heads = count(who, "heads", heads)
+        if self.dim % self.heads:
+            raise ValueError(describe(who, "heads", heads, f"a divisor of dim, which is {dim}"))
+        self.dropout = share(who, "dropout", dropout)
+        self.max_length = count(who, "max_length", max_length)
+
+    def _set_recipe(
+        self,
+        who: str,
+        *,
+        lr: float,
+        weight_decay: float,
+        batch_size: int,
+        epochs: int,
+        patience: int,
+        precision: Precision | None,
+        seed: int,
+        device: str | None,
+    ) -> None:
+        """Check and keep the hyper-parameters of the training, likewise."""
+        self.lr = positive(who, "lr", lr)
+        self.weight_decay = not_negative(who, "weight_decay", weight_decay)
+        self.batch_size = count(who, "batch_size", batch_size)
+        self.epochs = count(who, "epochs", epochs)
+        self.patience = count(who, "patience", patience)
+        self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
+        self.seed = count(who, "seed", seed, least=0)
+        self.device = check_device(who, device)
 
     def user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
         """Encode histories: float32 (rows, dim); zeros for an empty one.
@@ -116,13 +144,22 @@ class SequentialRecommender(TorchRecommender):
             raise ValueError(describe(who, what, 0, "1 or more"))
         return events, rows
 
-    def _require_softmax(self, interactions: Interactions, items: int, way_out: str) -> None:
-        """Raise MemoryError unless a batch's scores of so many items fit, with their gradient."""
+    def _require_softmax(self, interactions: Interactions, items: int | None, way_out: str) -> None:
+        """Raise MemoryError unless a batch's scores fit, with their gradient.
+
+        Args:
+            interactions: What is trained on.
+            items: How many items a position is scored against; None: those of all positions.
+            way_out: What to do about it.
+        """
         events, rows = self._training_rows(interactions)
         sizes = np.minimum(np.diff(events.indptr)[rows] - 1, self.max_length)
-        positions = int(sizes.mean() * min(self.batch_size, len(rows)))
-        what = f"a batch's {positions} positions x {items} items"
-        needed = _SOFTMAX_MATRICES * 4 * positions * items
+        users = min(self.batch_size, len(rows))
+        # What hardly any batch of users drawn at random goes beyond.
+        positions = int(users * sizes.mean() + 4 * np.sqrt(users) * sizes.std())
+        against, matrices = (items, _SOFTMAX_MATRICES) if items else (positions, _PAIR_MATRICES)
+        what = f"a batch's {positions} positions x {against} items"
+        needed = matrices * 4 * positions * against
         require_memory(type(self).__name__, what, needed, "the softmax", way_out)
 
     def _steps(self, interactions: Interactions) -> int:
@@ -210,9 +247,17 @@ class SequentialRecommender(TorchRecommender):
         copies = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
         self._encoder.load_state_dict(copies)
 
-    @abstractmethod
     def _new_encoder(self) -> SequenceEncoder:
-        """Make the encoder with the model's hyper-parameters."""
+        from pyhybrid.models.transformer import SequenceEncoder
+
+        return SequenceEncoder(
+            dim=self.dim,
+            layers=self.layers,
+            heads=self.heads,
+            dropout=self.dropout,
+            max_length=self.max_length,
+            inner=self.inner,
+        )
 
 
 def ordered_events(who: str, interactions: Interactions) -> Events:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pyhybrid.evaluation import evaluate
 from pyhybrid.kernels import largest_cutoff
 from pyhybrid.models.base import Recommender
+from pyhybrid.progress import part_of
 from pyhybrid.storage import digest
 from pyhybrid.training.checkpoints import Checkpoint
 from pyhybrid.training.devices import (
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TorchRecommender"]
 
-_NO_PART_OF_A_RUN = ("device",)  # a run may go on elsewhere
-
 
 class TorchRecommender(Recommender):
     """A recommender whose network is trained by `pyhybrid.training.loop`.
@@ -50,6 +49,7 @@ class TorchRecommender(Recommender):
         epochs_run: What each epoch of the last fit gave: loss, validation figure, seconds.
     """
 
+    _no_part_of_a_run: ClassVar[tuple[str, ...]] = ("device",)  # a run may go on elsewhere
     device: str | None
     epochs_run: list[Epoch]
 
@@ -138,9 +138,11 @@ class TorchRecommender(Recommender):
         if checkpoint is not None:
             run = self._run(interactions, catalog, validation, metric)
             kept = Checkpoint(who, checkpoint, run)
+            kept.read()  # another run's is refused before anything long begins
         with threads_of(threads):
             with own_randomness(device, recipe.seed):
                 network = self._network(interactions, catalog)
+            prepared = self._prepare(network, device, interactions, kept, report)
 
             def validate() -> float:
                 self._take(network)
@@ -156,7 +158,7 @@ class TorchRecommender(Recommender):
                 steps=self._steps(interactions),
                 validate=None if validation is None else validate,
                 checkpoint=kept,
-                report=report,
+                report=part_of(report, prepared, 1.0),
             )
             self._take(network)
 
@@ -168,7 +170,7 @@ class TorchRecommender(Recommender):
         metric: str,
     ) -> dict[str, Any]:
         """Say what makes a run the same run."""
-        params = {k: v for k, v in self.params.items() if k not in _NO_PART_OF_A_RUN}
+        params = {k: v for k, v in self.params.items() if k not in self._no_part_of_a_run}
         held_out = None
         if validation is not None:
             held_out = digest(*_contents(validation.histories), *_contents(validation.targets))
@@ -183,7 +185,7 @@ class TorchRecommender(Recommender):
             "metric": None if validation is None else metric,
         }
 
-    # What a model implements.
+    # What a model implements. A network is what its `_network` returns, of whatever class.
 
     @abstractmethod
     def _recipe(self) -> Recipe:
@@ -192,6 +194,22 @@ class TorchRecommender(Recommender):
     @abstractmethod
     def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
         """Make the network; torch's random numbers are the model's own meanwhile."""
+
+    def _prepare(
+        self,
+        network: Any,
+        device: torch.device,
+        interactions: Interactions,
+        checkpoint: Checkpoint | None,
+        report: Callable[[float], object] | None,
+    ) -> float:
+        """Do what comes between making the network and training it; nothing, where none is due.
+
+        Returns:
+            The share of the fit that this was.
+        """
+        del network, device, interactions, checkpoint, report
+        return 0.0
 
     @abstractmethod
     def _batches(self, interactions: Interactions, generator: np.random.Generator) -> Iterable[Any]:
@@ -202,11 +220,11 @@ class TorchRecommender(Recommender):
         """Count an epoch's batches."""
 
     @abstractmethod
-    def _loss(self, network: nn.Module, device: torch.device, batch: Any) -> Tensor:
+    def _loss(self, network: Any, device: torch.device, batch: Any) -> Tensor:
         """Return a batch's loss, a scalar tensor."""
 
     @abstractmethod
-    def _take(self, network: nn.Module) -> None:
+    def _take(self, network: Any) -> None:
         """Take from the network, as it is now, what scoring and saving need."""
 
 

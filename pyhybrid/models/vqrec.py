@@ -18,42 +18,59 @@ positions of a history as targets):
 Items without training interactions have a code as well, so they are scored with no new parameter;
 as negatives they would only learn to be ranked low, so the sum is over the training items.
 
-What is not here, or otherwise: the paper's contrastive pre-training on other domains, and the
-alignment of a pre-trained table's rows with a new domain's codes; this is its "w/o pre-training",
-with an encoder that is trained, not frozen. The quantiser has no coarse centroid before it. The
-encoder is SASRec's (`pyhybrid.models.transformer`): it normalises before each layer and at the end,
-where the authors' code normalises its input and after each layer, and its hidden layers are ReLUs,
-not GELUs. The default text model is all-MiniLM-L6-v2 (384 numbers) for BERT's [CLS] (768).
+Before that it can learn on other domains, joined to one data set (`pyhybrid.data.join_domains`),
+with ``loss="contrastive"``: to tell a history's next item from those of the other rows and from a
+semi-synthetic one (eq. 6 to 8; `pyhybrid.models.vqrec_network`). Of the pre-trained model a new
+domain takes the table and the encoder. Its quantiser is its own, so that first the table's rows are
+aligned with its codes (eq. 9; `pyhybrid.models.code_alignment`) while all else stands still.
+
+What is otherwise than in the paper or in the authors' code: all positions of a history are rows of
+the contrastive task, and none of them is a negative of another (the paper's rows are positions of
+users at random). Rows with the same next item, or one of the same code, are left out of each
+other's sums; in the authors' code they count as logit 0. The alignment has a gradient, and
+ends in permutations. The quantiser has no coarse centroid before it. The encoder is SASRec's
+(`pyhybrid.models.transformer`): it normalises before each layer and at the end, where the authors'
+code normalises its input and after each layer, and its hidden layers are ReLUs, not GELUs. It is
+frozen only where `freeze_encoder` says so; the authors' code freezes it also where it was never
+trained. The default text model is all-MiniLM-L6-v2 (384 numbers) for BERT's [CLS] (768).
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from pyhybrid.checks import count, not_negative, one_of, positive, share, switch
+from pyhybrid.checks import count, one_of, positive, probability, switch
 from pyhybrid.errors import describe
 from pyhybrid.models.sequential import SequentialRecommender
+from pyhybrid.progress import part_of
 from pyhybrid.quantize import ProductQuantizer
+from pyhybrid.storage import digest
 from pyhybrid.text.encoders import unit_rows
-from pyhybrid.training.devices import check_device
+from pyhybrid.training.loop import train
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.held_out import HeldOut
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.models.code_embedding import ItemCodes
-    from pyhybrid.models.transformer import SequenceEncoder
+    from pyhybrid.models.vqrec_network import VQRecNetwork
+    from pyhybrid.text import TextEncoder
+    from pyhybrid.training.checkpoints import Checkpoint
+    from pyhybrid.training.loop import Epoch
 
 __all__ = ["VQRec"]
 
-_TFIDF = "tfidf"
+_TFIDF, _NOISE = "tfidf", "noise"
 
 
 class VQRec(SequentialRecommender):
@@ -62,11 +79,13 @@ class VQRec(SequentialRecommender):
     `fit` needs a catalogue of texts. Items that only the catalogue knows are ranked too; those
     that come later need another fit.
 
-    Memory: three float32 matrices of positions x training items for a batch, as SASRec.
+    Memory: three float32 matrices of positions x training items for a batch, as SASRec; with
+    ``loss="contrastive"`` six of positions x positions.
 
     Args:
         text: What encodes the items' texts: a model of sentence-transformers, by name or folder
-            (extra ``text``), or "tfidf", which is fitted on the training items' texts.
+            (extra ``text``); "tfidf", which is fitted on the training items' texts; or "noise",
+            the control: random codes.
         parts: Parts of a code (the paper's D); must divide the size of the text vectors.
         bits: Each part has 2^bits centroids (M); at least as many training items are needed.
         rotate: Whether to learn a rotation before the vectors are cut (OPQ).
@@ -76,6 +95,17 @@ class VQRec(SequentialRecommender):
         inner: Width of the feed-forward layers.
         dropout: Share of the embeddings, attention weights and layer outputs that is dropped.
         temperature: Divides the cosines (tau).
+        loss: "softmax", over all training items; or "contrastive", the task for pre-training.
+        rho: With ``loss="contrastive"``: the probability with which a part of the semi-synthetic
+            item's code is drawn at random.
+        pretrained: The folder of a saved VQRec to start from; of the same `parts`, `bits`, `dim`,
+            `layers`, `heads`, `inner` and `max_length`.
+        alignment: How the pre-trained rows are put into the order of the new codes: "sinkhorn",
+            softly until the end; "straight-through", each row whole at each step; or "none".
+        alignment_epochs: The passes over the users that this takes, before the others.
+        alignment_lr: AdamW's learning rate for it.
+        freeze_encoder: Whether the encoder stays as it is: pre-trained, as in the paper; or,
+            without `pretrained`, as it was drawn, which only a control would want.
         max_length: The last so many events of a user count.
         lr: AdamW's learning rate.
         weight_decay: AdamW's, of the table and matrices.
@@ -92,6 +122,8 @@ class VQRec(SequentialRecommender):
         item_codes: uint8 (items, parts), on the item axis.
         table: float32 (parts, 2^bits, dim), the learned rows (E).
         item_vectors: float32 (items, dim), the embeddings brought to length 1.
+        alignment_run: What each epoch of the alignment gave, in the last fit; `epochs_run` has
+            those after it.
 
     >>> from pyhybrid import Catalog, Interactions
     >>> users, items = np.repeat(np.arange(8), 5), np.tile([1, 2, 3, 4, 5], 8)
@@ -106,10 +138,12 @@ class VQRec(SequentialRecommender):
     """
 
     scores_cold_items: ClassVar[bool] = True
+    _no_part_of_a_run = ("device", "pretrained")  # the pre-trained model may have moved
 
     quantizer: ProductQuantizer
     item_codes: NDArray[np.uint8]
     table: NDArray[np.float32]
+    alignment_run: list[Epoch]
 
     def __init__(
         self,
@@ -124,6 +158,13 @@ class VQRec(SequentialRecommender):
         inner: int = 256,
         dropout: float = 0.5,
         temperature: float = 0.07,
+        loss: Literal["softmax", "contrastive"] = "softmax",
+        rho: float = 0.75,
+        pretrained: str | os.PathLike[str] | None = None,
+        alignment: Literal["sinkhorn", "straight-through", "none"] = "sinkhorn",
+        alignment_epochs: int = 5,
+        alignment_lr: float = 0.05,
+        freeze_encoder: bool = False,
         max_length: int = 50,
         lr: float = 0.001,
         weight_decay: float = 0.0,
@@ -136,7 +177,7 @@ class VQRec(SequentialRecommender):
     ) -> None:
         who = "VQRec"
         if not isinstance(text, str) or not text:
-            expected = "the name or folder of a sentence-transformers model, or 'tfidf'"
+            expected = "the name or folder of a sentence-transformers model, 'tfidf' or 'noise'"
             raise TypeError(describe(who, "text", repr(text), expected))
         self.text = text
         self.parts = count(who, "parts", parts)
@@ -144,37 +185,121 @@ class VQRec(SequentialRecommender):
         if self.bits > 8:
             raise ValueError(describe(who, "bits", bits, "1 to 8"))
         self.rotate = switch(who, "rotate", rotate)
-        self.dim = count(who, "dim", dim)
-        self.layers = count(who, "layers", layers)
-        self.heads = count(who, "heads", heads)
-        if self.dim % self.heads:
-            raise ValueError(describe(who, "heads", heads, f"a divisor of dim, which is {dim}"))
-        self.inner = count(who, "inner", inner)
-        self.dropout = share(who, "dropout", dropout)
+        self._set_shape(
+            who, dim=dim, layers=layers, heads=heads, dropout=dropout, max_length=max_length
+        )
+        self.inner: int = count(who, "inner", inner)
         self.temperature = positive(who, "temperature", temperature)
-        self.max_length = count(who, "max_length", max_length)
-        self.lr = positive(who, "lr", lr)
-        self.weight_decay = not_negative(who, "weight_decay", weight_decay)
-        self.batch_size = count(who, "batch_size", batch_size)
-        self.epochs = count(who, "epochs", epochs)
-        self.patience = count(who, "patience", patience)
-        self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
-        self.seed = count(who, "seed", seed, least=0)
-        self.device = check_device(who, device)
+        self.loss = one_of(who, "loss", loss, ("softmax", "contrastive"))
+        self.rho = probability(who, "rho", rho)
+        if not isinstance(pretrained, str | os.PathLike | None):
+            raise TypeError(describe(who, "pretrained", repr(pretrained), "a folder, or None"))
+        self.pretrained = None if pretrained is None else os.fspath(pretrained)
+        self.alignment = one_of(
+            who, "alignment", alignment, ("sinkhorn", "straight-through", "none")
+        )
+        self.alignment_epochs = count(who, "alignment_epochs", alignment_epochs)
+        self.alignment_lr = positive(who, "alignment_lr", alignment_lr)
+        self.freeze_encoder = switch(who, "freeze_encoder", freeze_encoder)
+        self._set_recipe(
+            who,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            epochs=epochs,
+            patience=patience,
+            precision=precision,
+            seed=seed,
+            device=device,
+        )
 
-    def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
-        from torch import nn
+    def _network(self, interactions: Interactions, catalog: Catalog | None) -> VQRecNetwork:
+        import torch
 
+        from pyhybrid.models.code_alignment import CodeAlignment
         from pyhybrid.models.code_embedding import CodeEmbedding, ItemCodes
+        from pyhybrid.models.vqrec_network import VQRecNetwork
 
         is_warm = self.item_counts > 0
-        self._require_softmax(interactions, int(is_warm.sum()), "use a smaller batch_size=")
+        against = int(is_warm.sum()) if self.loss == "softmax" else None
+        self._require_softmax(interactions, against, "use a smaller batch_size=")
         self._make_codes(catalog, is_warm)
         embedding = CodeEmbedding(parts=self.parts, entries=2**self.bits, dim=self.dim)
         codes = ItemCodes(self.item_codes, is_warm, self.quantizer.arrays())
-        return nn.ModuleDict(
-            {"embedding": embedding, "encoder": self._new_encoder(), "codes": codes}
+        encoder, alignment = self._new_encoder(), None
+        if self.pretrained is not None:
+            source = self._source(self.pretrained)
+            embedding.load_state_dict({"table": torch.tensor(source.table)})
+            encoder.load_state_dict(source._encoder.state_dict())
+            if self.alignment != "none":
+                alignment = CodeAlignment(
+                    parts=self.parts,
+                    entries=2**self.bits,
+                    straight_through=self.alignment == "straight-through",
+                )
+        encoder.requires_grad_(not self.freeze_encoder)
+        return VQRecNetwork(embedding, encoder, codes, alignment, self.temperature)
+
+    def _prepare(
+        self,
+        network: VQRecNetwork,
+        device: torch.device,
+        interactions: Interactions,
+        checkpoint: Checkpoint | None,
+        report: Callable[[float], object] | None,
+    ) -> float:
+        """Align the pre-trained rows with the new codes, by the loss, while all else stands."""
+        self.alignment_run = []
+        if network.alignment is None:
+            return 0.0
+        part = self.alignment_epochs / (self.alignment_epochs + self.epochs)
+        trained_later = [
+            p
+            for module in (network.embedding, network.encoder)
+            for p in module.parameters()
+            if p.requires_grad
+        ]
+        network.requires_grad_(False)
+        network.alignment.requires_grad_(True)
+        self.alignment_run = train(
+            "VQRec",
+            network,
+            partial(self._batches, interactions),
+            partial(self._loss, network, device),
+            replace(self._recipe(), epochs=self.alignment_epochs, lr=self.alignment_lr),
+            steps=self._steps(interactions),
+            checkpoint=checkpoint and checkpoint.of_phase("alignment"),
+            report=part_of(report, 0.0, part),
         )
+        network.settle()
+        for parameter in trained_later:
+            parameter.requires_grad_(True)
+        return part
+
+    def _source(self, folder: str) -> VQRec:
+        """Read the pre-trained model, of which table and encoder must fit into this one."""
+        source = VQRec.load(folder, device="cpu")
+        for name in _SHAPE:
+            theirs, own = getattr(source, name), getattr(self, name)
+            if theirs != own:
+                what = f"{name} of the pre-trained model in {folder}"
+                way_out = f"pass {name}={theirs}"
+                raise ValueError(describe("VQRec", what, theirs, f"{own}, as here", way_out))
+        return source
+
+    def _run(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        validation: HeldOut | None,
+        metric: str,
+    ) -> dict[str, Any]:
+        run = super()._run(interactions, catalog, validation, metric)
+        if self.pretrained is not None:
+            arrays = self._source(self.pretrained)._arrays()
+            names = ("table", *(name for name in arrays if name.startswith("encoder.")))
+            run["the pre-trained model's fingerprint"] = digest(*(arrays[n] for n in names))
+        return run
 
     def _make_codes(self, catalog: Catalog | None, is_warm: NDArray[np.bool_]) -> None:
         """Encode the items' texts; the quantiser sees those of the training items alone."""
@@ -194,30 +319,22 @@ class VQRec(SequentialRecommender):
         self, texts: NDArray[np.object_], is_warm: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Encode the training items' texts in a call of their own: no other changes their bits."""
-        from pyhybrid.text import SentenceTransformerEncoder, TextEncoder, TfidfEncoder
+        from pyhybrid.text import NoiseEncoder, SentenceTransformerEncoder, TfidfEncoder
 
         warm, cold = texts[is_warm].tolist(), texts[~is_warm].tolist()
         encoder: TextEncoder
         if self.text == _TFIDF:
-            encoder = TfidfEncoder(dim=_TFIDF_DIM_A_PART * self.parts).fit(warm)
+            encoder = TfidfEncoder(dim=_DIM_A_PART * self.parts).fit(warm)
+        elif self.text == _NOISE:
+            encoder = NoiseEncoder(dim=_DIM_A_PART * self.parts, seed=self.seed)
         else:
             encoder = SentenceTransformerEncoder(self.text, device=self.device)
         found = encoder.encode(warm)
         vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
-        vectors[is_warm], vectors[~is_warm] = found, encoder.encode(cold)
+        vectors[is_warm] = found
+        if cold:
+            vectors[~is_warm] = encoder.encode(cold)
         return vectors
-
-    def _new_encoder(self) -> SequenceEncoder:
-        from pyhybrid.models.transformer import SequenceEncoder
-
-        return SequenceEncoder(
-            dim=self.dim,
-            layers=self.layers,
-            heads=self.heads,
-            dropout=self.dropout,
-            max_length=self.max_length,
-            inner=self.inner,
-        )
 
     def _batches(
         self, interactions: Interactions, generator: np.random.Generator
@@ -227,35 +344,23 @@ class VQRec(SequentialRecommender):
 
     def _loss(
         self,
-        network: nn.Module,
+        network: VQRecNetwork,
         device: torch.device,
         batch: tuple[NDArray[np.int64], NDArray[np.int64]],
     ) -> Tensor:
         import torch
-        from torch.nn import functional
 
-        embedding, encoder = network["embedding"], network["encoder"]  # type: ignore[index]
-        codes: ItemCodes = network["codes"]  # type: ignore[index]
         items, targets = (torch.from_numpy(array).to(device) for array in batch)
-        vectors = embedding(codes.warm)  # (warm, dim)
-        padded = functional.pad(vectors, (0, 0, 1, 0))  # (1 + warm, dim): no item is all zeros
-        states = encoder(padded[codes.place[items]])  # (batch, length, dim)
-        is_real = targets > 0
-        # A cosine's bfloat16 has two digits, and the temperature takes one of them.
-        with torch.autocast(device.type, enabled=False):
-            states = functional.normalize(states[is_real].float(), dim=-1)  # (positions, dim)
-            directions = functional.normalize(vectors.float(), dim=-1)
-            cosines = states @ directions.T  # (positions, warm)
-            wanted = codes.place[targets[is_real]] - 1
-            return functional.cross_entropy(cosines / self.temperature, wanted)
+        if self.loss == "contrastive":
+            return network.contrast(items, targets, self.rho)
+        return network.softmax(items, targets)
 
-    def _take(self, network: nn.Module) -> None:
-        table = network["embedding"].table  # type: ignore[index]
-        codes: ItemCodes = network["codes"]  # type: ignore[index]
+    def _take(self, network: VQRecNetwork) -> None:
+        table, codes = network.embedding.table, network.codes
         self.table = table.detach().cpu().numpy().copy()
         self.item_codes = codes.codes.cpu().numpy()
         self.quantizer = self._new_quantizer().restore(codes.quantizer_arrays())
-        self._encoder = network["encoder"]  # type: ignore[index]
+        self._encoder = network.encoder
         self._embed_items()
 
     def _embed_items(self) -> None:
@@ -285,5 +390,6 @@ class VQRec(SequentialRecommender):
         super()._restore({**arrays, "item_vectors": self.item_vectors})
 
 
-_TFIDF_DIM_A_PART = 8
+_SHAPE = ("parts", "bits", "dim", "layers", "heads", "inner", "max_length")
+_DIM_A_PART = 8  # of text vectors whose size is ours to choose
 _WAY_OUT = "pass fit() a Catalog, for instance of titles"

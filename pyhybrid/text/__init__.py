@@ -11,17 +11,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyhybrid.text.cache import CachedEncoder
     from pyhybrid.text.encoders import TextEncoder
+    from pyhybrid.text.noise import NoiseEncoder
     from pyhybrid.text.sentence_transformer import SentenceTransformerEncoder
     from pyhybrid.text.tfidf import TfidfEncoder
 
 _HOME = {
     "CachedEncoder": "cache",
+    "NoiseEncoder": "noise",
     "SentenceTransformerEncoder": "sentence_transformer",
     "TextEncoder": "encoders",
     "TfidfEncoder": "tfidf",
 }
 
-__all__ = ["CachedEncoder", "SentenceTransformerEncoder", "TextEncoder", "TfidfEncoder"]
+__all__ = [
+    "CachedEncoder",
+    "NoiseEncoder",
+    "SentenceTransformerEncoder",
+    "TextEncoder",
+    "TfidfEncoder",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -74,6 +74,14 @@ class Checkpoint:
         self.every = every
         self._written = time.monotonic()
 
+    def of_phase(self, name: str) -> Checkpoint:
+        """Return the checkpoint of what the same run does first, in a folder in this one's.
+
+        >>> Checkpoint("VQRec", "runs/beauty", {}).of_phase("alignment").path.as_posix()
+        'runs/beauty/alignment/checkpoint.npz'
+        """
+        return Checkpoint(self.who, self.path.parent / name, self.run, every=self.every)
+
     def is_due(self) -> bool:
         """Tell whether the last checkpoint is `every` seconds old."""
         return time.monotonic() - self._written >= self.every

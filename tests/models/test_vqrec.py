@@ -154,10 +154,10 @@ def test_the_loss_is_the_cross_entropy_of_cosines_over_training_items():
     network.eval()
     items, targets = np.array([[1, 2, 0], [5, 0, 0]]), np.array([[2, 3, 0], [6, 0, 0]])
     found = model._loss(network, torch.device("cpu"), (items, targets))
-    vectors = network["embedding"](network["codes"].codes[:12])  # 99 is no training item
+    vectors = network.embedding(network.codes.codes[:12])  # 99 is no training item
     losses = []
     for row, length in ((0, 2), (1, 1)):
-        states = network["encoder"](vectors[items[row, :length] - 1][None])[0]
+        states = network.encoder(vectors[items[row, :length] - 1][None])[0]
         for place in range(length):
             cosines = functional.cosine_similarity(states[place], vectors)
             losses.append(-functional.log_softmax(cosines / 0.07, 0)[targets[row, place] - 1])

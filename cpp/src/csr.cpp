@@ -1,8 +1,10 @@
 #include "pyhybrid/csr.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
+#include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "pyhybrid/error.hpp"
 
@@ -18,17 +20,20 @@ std::int64_t at(const Indices& indices, std::int64_t place) {
                     indices);
 }
 
-/// The first element that is `bad`, or the end. Looks at a chunk whole, which compilers turn into
-/// vector instructions, before it looks for the place in it.
-template <class Value, class Bad>
-auto find_bad(std::span<const Value> values, Bad bad) {
+/// The first element whose `flag`, an unsigned number, has its highest bit set, or the end. Looks
+/// at a chunk whole, which compilers turn into vector instructions, before it looks for the place.
+template <class Value, class Flag>
+auto find_bad(std::span<const Value> values, Flag flag) {
+  using Bits = decltype(flag(Value{}));
   constexpr std::size_t kChunk = 4096;
+  constexpr Bits kHighest = Bits{1} << (std::numeric_limits<Bits>::digits - 1);
   for (std::size_t first = 0; first < values.size(); first += kChunk) {
     const auto chunk = values.subspan(first, std::min(kChunk, values.size() - first));
-    bool any = false;
-    for (const Value value : chunk) any |= bad(value);
-    if (any) {
-      return std::find_if(values.begin() + static_cast<std::ptrdiff_t>(first), values.end(), bad);
+    Bits any = 0;
+    for (const Value value : chunk) any |= flag(value);
+    if ((any & kHighest) != 0) {
+      return std::find_if(values.begin() + static_cast<std::ptrdiff_t>(first), values.end(),
+                          [flag](Value value) { return (flag(value) & kHighest) != 0; });
     }
   }
   return values.end();
@@ -55,8 +60,11 @@ void check_indptr(std::span<const Index> indptr, std::int64_t stored, const std:
 template <class Index>
 void check_columns(std::span<const Index> indices, std::int64_t cols, const std::string& who,
                    const std::string& what) {
-  const auto bad =
-      find_bad(indices, [cols](Index column) { return (column < 0) | (column >= cols); });
+  using Bits = std::make_unsigned_t<Index>;
+  // The highest bit of the column itself where it is negative, of the difference where it is large.
+  const auto bad = find_bad(indices, [last = static_cast<Bits>(cols - 1)](Index column) -> Bits {
+    return static_cast<Bits>(column) | (last - static_cast<Bits>(column));
+  });
   if (bad != indices.end()) {
     throw bad_value(who, concat(what, ".indices[", bad - indices.begin(), "]"), *bad,
                     concat("0 to ", cols - 1, " (", what, " has ", cols, " columns)"));
@@ -109,8 +117,9 @@ void check(const Csr& matrix, const std::string& who, const std::string& what) {
     throw bad_value(who, what + ".data's length", matrix.values.size(),
                     concat("the number of stored entries, ", stored));
   }
-  const auto bad = find_bad(matrix.values, [](float value) {
-    return !(std::abs(value) <= std::numeric_limits<float>::max());  // nor is it a number
+  // All bits of the exponent are set where it is infinite or no number: one more overflows them.
+  const auto bad = find_bad(matrix.values, [](float value) -> std::uint32_t {
+    return (std::bit_cast<std::uint32_t>(value) & 0x7f800000U) + 0x00800000U;
   });
   if (bad != matrix.values.end()) {
     throw bad_value(who, concat(what, ".data[", bad - matrix.values.begin(), "]"), *bad,

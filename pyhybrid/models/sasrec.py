@@ -149,12 +149,14 @@ class SASRec(SequentialRecommender):
         import torch
         from torch.nn import functional
 
+        from pyhybrid.models.transformer import states_at
+
         embedding, encoder = network["embedding"], network["encoder"]
         targets = torch.from_numpy(batch.targets).to(device)
         items = torch.from_numpy(batch.items).to(device)
-        states = encoder(embedding(items))  # (batch, length, dim)
         is_real = targets > 0
-        states, targets = states[is_real], targets[is_real]  # (positions, dim), (positions,)
+        states = states_at(encoder, embedding, items, is_real)  # (positions, dim)
+        targets = targets[is_real]  # (positions,)
         if batch.negatives is None:
             scores = states @ embedding.weight[1:].T  # (positions, items)
             return functional.cross_entropy(scores, targets - 1)

@@ -173,11 +173,14 @@ class SequentialRecommender(TorchRecommender):
 
         Yields:
             int64 (batch,), (batch, length) and (batch, length); 0 stands for none, on the right.
+            A batch's longest rows come first, as `pyhybrid.models.transformer.states_at` wants.
         """
         events, rows = self._training_rows(interactions)
         rows = generator.permutation(rows)
+        sizes = np.minimum(np.diff(events.indptr), self.max_length + 1)
         for first in range(0, len(rows), self.batch_size):
             users = rows[first : first + self.batch_size]
+            users = users[np.argsort(-sizes[users], kind="stable")]
             sequences = latest(events, users, self.max_length + 1)
             yield users, sequences[:, :-1], sequences[:, 1:]
 

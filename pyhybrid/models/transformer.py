@@ -16,11 +16,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-__all__ = ["SequenceEncoder"]
+__all__ = ["SequenceEncoder", "states_at"]
 
 _INITIAL_DEVIATION = 0.02
+_SHORT = 8  # positions: rows of no more are encoded together
 
 
 class SequenceEncoder(nn.Module):
@@ -74,6 +77,41 @@ class SequenceEncoder(nn.Module):
             x = x + layer(x)
         normed: Tensor = self.norm(x)
         return normed
+
+
+def states_at(
+    encoder: SequenceEncoder, embed: Callable[[Tensor], Tensor], items: Tensor, is_real: Tensor
+) -> Tensor:
+    """Encode rows and return the states at their real positions: (positions, dim), row by row.
+
+    On a CPU, rows are encoded with others of at least half their length, so that little of what is
+    computed is padding; a GPU takes all at once, as it would wait for many small steps.
+
+    Args:
+        encoder: What encodes.
+        embed: Gives the embeddings (rows, length, dim) of items (rows, length).
+        items: int64 (batch, length).
+        is_real: bool (batch, length), True at the first so many positions of each row. Only rows
+            that come from the longest to the shortest are encoded apart.
+
+    >>> encoder = SequenceEncoder(dim=4, layers=1, heads=1, dropout=0.0, max_length=3)
+    >>> items = torch.tensor([[1, 2, 1], [2, 0, 0]])
+    >>> states_at(encoder, torch.ones(3, 4).__getitem__, items, items > 0).shape
+    torch.Size([4, 4])
+    """
+    sizes = is_real.sum(1)
+    if items.device.type != "cpu" or bool((sizes[1:] > sizes[:-1]).any()):
+        every: Tensor = encoder(embed(items))[is_real]
+        return every
+    states = []
+    first = 0
+    while first < len(items):
+        length = int(sizes[first])
+        last = int((sizes > (length // 2 if length > _SHORT else 0)).sum())
+        real = is_real[first:last, :length]
+        states.append(encoder(embed(items[first:last, :length]))[real])
+        first = last
+    return torch.cat(states)
 
 
 class _Attention(nn.Module):

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from pyhybrid.models.code_embedding import look_up
+from pyhybrid.models.transformer import states_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,12 +71,11 @@ class VQRecNetwork(nn.Module):
         """Return the cross-entropy of next items among all training items (eq. 10), a scalar."""
         vectors = look_up(self.rows(), self.codes.warm)  # (warm, dim)
         padded = functional.pad(vectors, (0, 0, 1, 0))  # (1 + warm, dim): no item is all zeros
-        states = self.encoder(padded[self.codes.place[items]])  # (batch, length, dim)
-        is_real = targets > 0
+        place, is_real = self.codes.place[items], targets > 0
+        states = states_at(self.encoder, padded.__getitem__, place, is_real)  # (positions, dim)
         # A cosine's bfloat16 has two digits, and the temperature takes one of them.
         with torch.autocast(items.device.type, enabled=False):
-            states = _directions(states[is_real])  # (positions, dim)
-            cosines = states @ _directions(vectors).T  # (positions, warm)
+            cosines = _directions(states) @ _directions(vectors).T  # (positions, warm)
             wanted = self.codes.place[targets[is_real]] - 1
             return functional.cross_entropy(cosines / self.temperature, wanted)
 
@@ -93,16 +93,16 @@ class VQRecNetwork(nn.Module):
         rows = self.rows()
         present, place = torch.unique(torch.stack([items, targets]), return_inverse=True)
         vectors = look_up(rows, self.codes.codes[(present - 1).clamp_min(0)])  # (present, dim)
-        # Where there is no item stands any: after all that count, and its state is not taken.
-        states = self.encoder(vectors[place[0]])  # (batch, length, dim)
         is_real = targets > 0
+        # Where there is no item stands any: after all that count, and its state is not taken.
+        states = states_at(self.encoder, vectors.__getitem__, place[0], is_real)  # (positions, dim)
         wanted = targets[is_real] - 1  # (positions,)
         code, kind = self.codes.codes[wanted], self.codes.kind[wanted]
         drawn = semi_synthetic(code, rho, rows.shape[1])
         users = torch.nonzero(is_real)[:, 0]
         with torch.autocast(items.device.type, enabled=False):
             return contrastive_loss(
-                _directions(states[is_real]),
+                _directions(states),
                 _directions(vectors[place[1][is_real]]),
                 _directions(look_up(rows, drawn)),
                 is_no_negative=(users[:, None] == users) | (kind[:, None] == kind),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pyhybrid.models.transformer import SequenceEncoder
+from pyhybrid.models.transformer import SequenceEncoder, states_at
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,23 @@ def test_attention_is_what_its_formula_says(encoder: SequenceEncoder) -> None:
         heads.append(scores.masked_fill(later, -torch.inf).softmax(-1) @ values[..., part])
     expected = attention.out(torch.cat(heads, dim=-1))
     torch.testing.assert_close(attention(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sizes", [[50, 40, 25, 24, 9, 8, 3, 1], [12, 12], [3, 2, 2], [1], [2, 9]])
+def test_rows_encoded_with_others_of_their_length_have_the_same_states(sizes: list[int]) -> None:
+    """Longest first, as they are grouped, and in no order, as they are not."""
+    encoder = SequenceEncoder(dim=8, layers=1, heads=2, dropout=0.5, max_length=50).eval()
+    is_real = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+    items = torch.randint(1, 20, is_real.shape) * is_real
+    table = torch.randn(20, 8)
+    encoded = []
+
+    def embed(some: torch.Tensor) -> torch.Tensor:
+        encoded.append(tuple(some.shape))
+        return table[some]
+
+    found = states_at(encoder, embed, items, is_real)
+    torch.testing.assert_close(found, encoder(table[items])[is_real], rtol=1e-5, atol=1e-6)
+    if len(sizes) == 8:
+        assert encoded == [(2, 50), (2, 25), (2, 9), (2, 3)]

@@ -283,7 +283,8 @@ void sum_entries(float* sums, std::int64_t stride, const float* table, const std
     // A pass is never wider than the table.
     const auto sum = vecs >= 12 && dim >= 12 * kLanes ? sum_some<12>
                      : vecs > 4 && dim >= 8 * kLanes  ? sum_some<8>
-                     : vecs > 1 && dim >= 4 * kLanes  ? sum_some<4>
+                     : vecs > 2 && dim >= 4 * kLanes  ? sum_some<4>
+                     : vecs > 1 && dim >= 2 * kLanes  ? sum_some<2>
                                                       : sum_some<1>;
     first = sum(sums, stride, table, codes, rows, parts, entries, dim, first, scale);
   }

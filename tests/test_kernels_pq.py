@@ -373,22 +373,6 @@ def test_lookup_sums_the_rows_and_its_gradient_is_the_adjoint(seed, rows, parts,
     assert abs(one - other) <= 1e-5 * np.linalg.norm(got) * np.linalg.norm(upstream)
 
 
-@pytest.mark.parametrize("rows", [1023, 1024, 16_385])
-@pytest.mark.parametrize("dim", [31, 32, 45])
-def test_lookup_in_a_table_too_large_for_the_cache(dim, rows):
-    """On both sides of where it is read strip by strip: 4 reads a row, 32 columns; the last strip
-    has 16 to 31 of them."""
-    rng = np.random.default_rng(dim)
-    table = rng.standard_normal((33, 256, dim), dtype=F32)
-    codes = rng.integers(0, 256, (rows, 33), dtype=np.uint8)
-    sums = np.zeros((rows, dim), F32)
-    for part in range(33):
-        sums += table[part, codes[:, part]]
-    for threads in (1, 2, 5):
-        np.testing.assert_array_equal(pq_lookup(table, codes, threads=threads), sums)
-    np.testing.assert_allclose(pq_lookup(table, codes, mean=True), sums / 33, rtol=1e-5, atol=1e-6)
-
-
 # At each level of SIMD
 
 
@@ -408,9 +392,6 @@ def digests():
                 made += pq_search(vectors[:9], codes, start, 50, similarity=similarity)
             key = f"{parts} {entries} {dim} {offset}"
             out[key] = [hashlib.sha256(array.tobytes()).hexdigest() for array in made]
-    table = rng.standard_normal((33, 256, 45), dtype=F32)  # too large for the cache
-    sums = pq_lookup(table, rng.integers(0, 256, (1100, 33), dtype=np.uint8))
-    out["large table"] = [hashlib.sha256(sums.tobytes()).hexdigest()]
     return out
 
 

@@ -164,25 +164,6 @@ TEST(a_lookup_and_its_gradient_are_adjoint) {
   }
 }
 
-TEST(a_table_too_large_for_the_cache_is_read_by_strips) {
-  const std::int64_t parts = 33, entries = 256, dim = 45, rows = 17'000;  // two pieces a strip
-  const Floats table = normal(parts * entries * dim);
-  Codes codes(rows * parts);
-  std::mt19937 random(4);
-  for (auto& code : codes) code = static_cast<std::uint8_t>(random());
-  Floats sums(rows * dim);
-  pq_lookup(table, {parts, entries, dim}, codes, rows, 1.0F, sums, 4);
-  for (std::int64_t row = 0; row < rows; row += 101) {
-    for (std::int64_t d = 0; d < dim; ++d) {
-      float sum = 0;
-      for (std::int64_t p = 0; p < parts; ++p) {
-        sum += table[(p * entries + codes[row * parts + p]) * dim + d];
-      }
-      CHECK(sums[row * dim + d] == sum);
-    }
-  }
-}
-
 TEST(bad_input_is_refused) {
   const CodebookShape shape{1, 2, 1};
   const Floats centroids{0, 1};

@@ -246,9 +246,9 @@ void scan(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* c
 
 /// Sums `vecs` vectors of each row's entries, from column `first` on.
 template <int vecs>
-void sum_columns(float* sums, std::int64_t stride, const float* table, const std::uint8_t* codes,
-                 std::int64_t rows, std::int64_t parts, std::int64_t entries, std::int64_t dim,
-                 std::int64_t first, float scale) {
+void sum_columns(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                 std::int64_t parts, std::int64_t entries, std::int64_t dim, std::int64_t first,
+                 float scale) {
   for (std::int64_t i = 0; i < rows; ++i) {
     const float* from = table + first;
     Vec sum[vecs] = {};
@@ -256,7 +256,7 @@ void sum_columns(float* sums, std::int64_t stride, const float* table, const std
       const float* row = from + codes[i * parts + p] * dim;
       for (int v = 0; v < vecs; ++v) sum[v] += load(row + v * kLanes);
     }
-    for (int v = 0; v < vecs; ++v) store(sums + i * stride + first + v * kLanes, scale * sum[v]);
+    for (int v = 0; v < vecs; ++v) store(sums + i * dim + first + v * kLanes, scale * sum[v]);
   }
 }
 
@@ -264,18 +264,17 @@ void sum_columns(float* sums, std::int64_t stride, const float* table, const std
 /// wide: its last columns together with some before them, which are then summed twice. Returns the
 /// column after them.
 template <int vecs>
-std::int64_t sum_some(float* sums, std::int64_t stride, const float* table,
-                      const std::uint8_t* codes, std::int64_t rows, std::int64_t parts,
-                      std::int64_t entries, std::int64_t dim, std::int64_t first, float scale) {
+std::int64_t sum_some(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                      std::int64_t parts, std::int64_t entries, std::int64_t dim,
+                      std::int64_t first, float scale) {
   constexpr std::int64_t kWidth = vecs * kLanes;
   const std::int64_t left = first + kWidth <= dim ? first : dim - kWidth;
-  sum_columns<vecs>(sums, stride, table, codes, rows, parts, entries, dim, left, scale);
+  sum_columns<vecs>(sums, table, codes, rows, parts, entries, dim, left, scale);
   return left + kWidth;
 }
 
-void sum_entries(float* sums, std::int64_t stride, const float* table, const std::uint8_t* codes,
-                 std::int64_t rows, std::int64_t parts, std::int64_t entries, std::int64_t dim,
-                 float scale) {
+void sum_entries(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                 std::int64_t parts, std::int64_t entries, std::int64_t dim, float scale) {
   // Few and wide passes: a pass reads pieces of rows that lie anywhere.
   std::int64_t first = 0;
   while (first < dim && dim >= kLanes) {
@@ -283,10 +282,9 @@ void sum_entries(float* sums, std::int64_t stride, const float* table, const std
     // A pass is never wider than the table.
     const auto sum = vecs >= 12 && dim >= 12 * kLanes ? sum_some<12>
                      : vecs > 4 && dim >= 8 * kLanes  ? sum_some<8>
-                     : vecs > 2 && dim >= 4 * kLanes  ? sum_some<4>
-                     : vecs > 1 && dim >= 2 * kLanes  ? sum_some<2>
+                     : vecs > 1 && dim >= 4 * kLanes  ? sum_some<4>
                                                       : sum_some<1>;
-    first = sum(sums, stride, table, codes, rows, parts, entries, dim, first, scale);
+    first = sum(sums, table, codes, rows, parts, entries, dim, first, scale);
   }
   for (; first < dim; ++first) {
     for (std::int64_t i = 0; i < rows; ++i) {
@@ -294,7 +292,7 @@ void sum_entries(float* sums, std::int64_t stride, const float* table, const std
       for (std::int64_t p = 0; p < parts; ++p) {
         sum += table[(p * entries + codes[i * parts + p]) * dim + first];
       }
-      sums[i * stride + first] = scale * sum;
+      sums[i * dim + first] = scale * sum;
     }
   }
 }

@@ -92,11 +92,10 @@ struct Loops {
   void (*scan16)(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* codes,
                  std::int64_t parts, std::int64_t blocks, std::uint16_t limit);
 
-  /// sums[i * stride + d] = scale * sum over p of table[(p * entries + codes[i * parts + p]) * dim +
+  /// sums[i * dim + d] = scale * sum over p of table[(p * entries + codes[i * parts + p]) * dim +
   /// d], in the order of p, i < rows, d < dim.
-  void (*sum_entries)(float* sums, std::int64_t stride, const float* table,
-                      const std::uint8_t* codes, std::int64_t rows, std::int64_t parts,
-                      std::int64_t entries, std::int64_t dim, float scale);
+  void (*sum_entries)(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
+                      std::int64_t parts, std::int64_t entries, std::int64_t dim, float scale);
 
   /// to[codes[i * parts] * dim + d] += from[i * dim + d], in the order of i, i < rows, first <= d <
   /// end.

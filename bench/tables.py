@@ -171,6 +171,19 @@ def beauty() -> str:
     return "\n".join([*lines, "", f"({computed_on(rows.values())}; `python bench/beauty.py`)"])
 
 
+def beauty_tried() -> str:
+    """Tabulate what validation said of the configurations that were tried."""
+    result = read("beauty_tried")
+    lines = ["| | NDCG@10, validation | in epoch | of |", "| --- | --- | --- | --- |"]
+    for row in result["tried"]:
+        cut = "" if row["stopped"] else ", cut off"
+        figure = f"{row['validation ndcg@10']:.4f}"
+        lines.append(
+            f"| {row['configuration']} | {figure} | {row['best_epoch']} | {row['epochs']}{cut} |"
+        )
+    return "\n".join([*lines, "", f"({computed_on([{'ran_on': result}])})"])
+
+
 def transfer() -> str:
     """Tabulate means and standard deviations over seeds."""
     result = read("transfer")
@@ -204,6 +217,7 @@ TABLES = {
     "sizes": sizes,
     "simd": simd,
     "beauty": beauty,
+    "beauty_tried": beauty_tried,
     "transfer": transfer,
 }
 

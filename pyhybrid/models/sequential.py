@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SequentialRecommender", "latest", "ordered_events"]
 
 _SHORTEST = 8  # positions: shorter histories are padded to this
-_SOFTMAX_MATRICES = 3  # scores, their logarithms and their gradient
-_PAIR_MATRICES = 6  # the same, the masked scores and the masks
+_PAIR_MATRICES = 6  # scores, their logarithms, their gradient, the masked scores and the masks
 _POSITIONS = 2048  # encoded at once when scoring
 
 
@@ -145,22 +144,27 @@ class SequentialRecommender(TorchRecommender):
         return events, rows
 
     def _require_softmax(self, interactions: Interactions, items: int | None, way_out: str) -> None:
-        """Raise MemoryError unless a batch's scores fit, with their gradient.
+        """Raise MemoryError unless a batch's scores fit, with their gradient; needs torch.
 
         Args:
             interactions: What is trained on.
             items: How many items a position is scored against; None: those of all positions.
             way_out: What to do about it.
         """
+        from pyhybrid.models.catalog_softmax import softmax_bytes
+
         events, rows = self._training_rows(interactions)
         sizes = np.minimum(np.diff(events.indptr)[rows] - 1, self.max_length)
         users = min(self.batch_size, len(rows))
         # What hardly any batch of users drawn at random goes beyond.
         positions = int(users * sizes.mean() + 4 * np.sqrt(users) * sizes.std())
-        against, matrices = (items, _SOFTMAX_MATRICES) if items else (positions, _PAIR_MATRICES)
-        what = f"a batch's {positions} positions x {against} items"
-        needed = matrices * 4 * positions * against
-        require_memory(type(self).__name__, what, needed, "the softmax", way_out)
+        who = type(self).__name__
+        if items is None:
+            needed = 4 * _PAIR_MATRICES * positions**2
+        else:
+            needed = softmax_bytes(positions, items, self.dim, device_of(who, self.device))
+        what = f"a batch's {positions} positions x {items or positions} items"
+        require_memory(who, what, needed, "the softmax", way_out)
 
     def _steps(self, interactions: Interactions) -> int:
         _, rows = self._training_rows(interactions)

@@ -79,8 +79,8 @@ class VQRec(SequentialRecommender):
     `fit` needs a catalogue of texts. Items that only the catalogue knows are ranked too; those
     that come later need another fit.
 
-    Memory: three float32 matrices of positions x training items for a batch, as SASRec; with
-    ``loss="contrastive"`` six of positions x positions.
+    Memory: for a batch's softmax as `SASRec`, with training items; with ``loss="contrastive"`` six
+    float32 matrices of positions x positions.
 
     Args:
         text: What encodes the items' texts: a model of sentence-transformers, by name or folder

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from pyhybrid.models.catalog_softmax import softmax_loss
 from pyhybrid.models.code_embedding import look_up
 from pyhybrid.models.transformer import states_at
 
@@ -75,9 +76,10 @@ class VQRecNetwork(nn.Module):
         states = states_at(self.encoder, padded.__getitem__, place, is_real)  # (positions, dim)
         # A cosine's bfloat16 has two digits, and the temperature takes one of them.
         with torch.autocast(items.device.type, enabled=False):
-            cosines = _directions(states) @ _directions(vectors).T  # (positions, warm)
             wanted = self.codes.place[targets[is_real]] - 1
-            return functional.cross_entropy(cosines / self.temperature, wanted)
+            return softmax_loss(
+                _directions(states) / self.temperature, _directions(vectors), wanted
+            )
 
     def contrast(self, items: Tensor, targets: Tensor, rho: float) -> Tensor:
         """Return the loss of the pre-training task (eq. 6 to 8), a scalar.

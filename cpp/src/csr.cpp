@@ -79,17 +79,6 @@ std::pair<std::int64_t, std::int64_t> Csr::extent(std::int64_t row) const {
   return {at(indptr, row), at(indptr, row + 1)};
 }
 
-void Csr::copy_row(std::int64_t row, std::vector<std::int32_t>& columns) const {
-  const auto [first, last] = extent(row);
-  columns.resize(static_cast<std::size_t>(last - first));
-  std::visit(
-      [&, begin = first, end = last](auto span) {
-        std::transform(span.begin() + begin, span.begin() + end, columns.begin(),
-                       [](auto column) { return static_cast<std::int32_t>(column); });
-      },
-      indices);
-}
-
 void Csr::copy_row_ascending(std::int64_t row, std::int32_t* columns) const {
   const auto [first, last] = extent(row);
   std::visit([&, begin = first, end = last](

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -11,6 +12,7 @@
 
 #include "pyhybrid/error.hpp"
 #include "selection.hpp"
+#include "simd/loops.hpp"
 
 namespace pyhybrid {
 namespace {
@@ -73,43 +75,52 @@ class RowMetrics {
     }
     target_ = static_cast<std::uint8_t>(named_ + 1);
     named_ = static_cast<std::uint8_t>(named_ + 2);
-    targets_.copy_row(row, columns_);
-    std::uint8_t* marks = marks_.data();
-    const std::uint8_t target = target_;
+    const auto [first, last] = targets_.extent(row);
     std::int64_t distinct = 0;
-    for (const std::int32_t item : columns_) {
-      distinct += marks[item] != target ? 1 : 0;
-      marks[item] = target;
-    }
+    // In locals: the compiler must fear that writing a byte changes any member.
+    const auto mark = [&distinct, marks = marks_.data(), target = target_, begin = first,
+                       end = last](auto columns) {
+      for (std::int64_t place = begin; place < end; ++place) {
+        std::uint8_t& found = marks[columns[size(place)]];
+        distinct += found != target ? 1 : 0;
+        found = target;
+      }
+    };
+    std::visit(mark, targets_.indices);
     return distinct;
   }
 
   /// Notes the ranks, from 1, at which targets stand.
   void find_hits(std::int64_t row, std::span<const std::int32_t> ranking) {
-    if (hits_.size() < ranking.size()) hits_.resize(ranking.size());
-    // In locals: the compiler must fear that writing a byte changes any member.
-    std::uint8_t* marks = marks_.data();
-    std::int32_t* hits = hits_.data();
-    const std::uint8_t target = target_;
-    const std::uint8_t named = named_;
+    // The highest bit of the item itself where it is negative, of the difference where it is large.
     const auto n_items = static_cast<std::uint32_t>(targets_.cols);
-    std::ptrdiff_t n_hits = 0;
-    bool repeated = false;
-    std::size_t j = 0;
-    for (; j < ranking.size(); ++j) {
-      const auto item = static_cast<std::uint32_t>(ranking[j]);
-      if (item >= n_items) break;  // also where it is negative
-      const std::uint8_t mark = marks[item];
-      hits[n_hits] = static_cast<std::int32_t>(j + 1);
-      n_hits += mark == target ? 1 : 0;
-      repeated |= mark == named;
-      marks[item] = named;
+    std::uint32_t flags = 0;
+    for (const std::int32_t item : ranking) {
+      flags |= static_cast<std::uint32_t>(item) | (n_items - 1 - static_cast<std::uint32_t>(item));
     }
-    n_hits_ = n_hits;
-    const auto rest = ranking.subspan(j);
-    const bool ended =
-        std::all_of(rest.begin(), rest.end(), [](std::int32_t item) { return item == -1; });
-    if (repeated || !ended) refuse(row, ranking);
+    // The items before the first that is none, be it the end, -1, or one that may not be there.
+    auto items = ranking;
+    if ((flags >> 31) != 0) {
+      const auto is_none = [n_items](std::int32_t item) {
+        return static_cast<std::uint32_t>(item) >= n_items;
+      };
+      const auto end = std::find_if(ranking.begin(), ranking.end(), is_none);
+      items = ranking.first(static_cast<std::size_t>(end - ranking.begin()));
+      const auto is_end = [](std::int32_t item) { return item == -1; };
+      if (!std::all_of(end, ranking.end(), is_end)) refuse(row, ranking);
+    }
+    hits_.resize(items.size());
+    found_.resize((items.size() + 63) / 64);
+    const bool repeated = loops_.mark(found_.data(), marks_.data(), items.data(),
+                                      static_cast<std::int64_t>(items.size()), target_, named_);
+    if (repeated) refuse(row, ranking);
+    n_hits_ = 0;
+    for (std::size_t word = 0; word < found_.size(); ++word) {
+      for (std::uint64_t bits = found_[word]; bits != 0; bits &= bits - 1) {
+        const std::size_t rank = 64 * word + size(std::countr_zero(bits)) + 1;
+        hits_[size(n_hits_++)] = static_cast<std::int32_t>(rank);
+      }
+    }
   }
 
   /// Throws for the first item of the ranking that may not stand where it does.
@@ -180,11 +191,12 @@ class RowMetrics {
   std::vector<std::uint8_t> marks_;  // (items)
   std::uint8_t target_ = 0;
   std::uint8_t named_ = 0;
-  std::vector<std::int32_t> columns_;
-  std::vector<double> discounts_;    // by rank, from 1
-  std::vector<double> ideal_gains_;  // by rank: the sum of the discounts up to it
-  std::vector<std::int32_t> hits_;   // ranks, ascending
+  std::vector<double> discounts_;     // by rank, from 1
+  std::vector<double> ideal_gains_;   // by rank: the sum of the discounts up to it
+  std::vector<std::int32_t> hits_;    // ranks, ascending
+  std::vector<std::uint64_t> found_;  // bit by rank, from 0: whether a target stands there
   std::ptrdiff_t n_hits_ = 0;
+  const simd::Loops& loops_ = simd::loops();
 };
 
 void check_output(const std::string& who, const Csr& targets, const std::vector<Metric>& metrics,

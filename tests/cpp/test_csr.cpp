@@ -23,14 +23,9 @@ static void read() {
   CHECK(view.extent(0) == std::pair<std::int64_t, std::int64_t>(0, 3));
   CHECK(view.extent(1) == std::pair<std::int64_t, std::int64_t>(3, 3));
   CHECK(view.extent(2) == std::pair<std::int64_t, std::int64_t>(3, 4));
-  Columns columns{7, 7, 7, 7, 7};
-  view.copy_row(0, columns);
-  CHECK(columns == Columns{2, 0, 2});
   Columns ascending{7, 7, 7, 7};
   view.copy_row_ascending(0, ascending.data());
   CHECK(ascending == (Columns{0, 2, 2, 7}));
-  view.copy_row(1, columns);
-  CHECK(columns.empty());
 }
 
 TEST(indices_of_32_bits) { read<std::int32_t, std::int32_t>(); }

@@ -95,8 +95,9 @@ static void definitions() {
   }
   for (std::size_t m = 0; m < metrics.size(); ++m)
     for (std::int64_t row = 0; row < rows; ++row) {
-      Items stored;
-      targets.view().copy_row(row, stored);
+      const auto [first, last] = targets.view().extent(row);
+      Items stored(static_cast<std::size_t>(last - first));
+      targets.view().copy_row_ascending(row, stored.data());
       CHECK(same(one[m * rows + row],
                  rated(metrics[m], items.data() + row * n, n, {stored.begin(), stored.end()})));
     }

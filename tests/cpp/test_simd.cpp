@@ -72,6 +72,37 @@ TEST(bits_are_set_above_the_threshold_and_where_there_is_no_number) {
   }
 }
 
+TEST(marks_are_looked_up_and_set_one_after_the_other) {
+  constexpr std::uint8_t kTarget = 7, kNamed = 8;
+  for (const std::size_t count : {0, 1, 15, 16, 64, 81, 130}) {
+    Items items(count);
+    std::vector<std::uint8_t> marks(count);
+    for (std::size_t k = 0; k < count; ++k) {
+      items[k] = static_cast<std::int32_t>(count - 1 - k);
+      marks[count - 1 - k] = k % 5 == 0 ? kTarget : 3;
+    }
+    for (const simd::Loops* loops : levels()) {
+      auto held = marks;
+      std::vector<std::uint64_t> found((count + 63) / 64, ~std::uint64_t{0});
+      const auto n = static_cast<std::int64_t>(count);
+      CHECK(!loops->mark(found.data(), held.data(), items.data(), n, kTarget, kNamed));
+      for (std::size_t k = 0; k < count; ++k) {
+        CHECK((found[k / 64] >> (k % 64) & 1) == (k % 5 == 0 ? 1 : 0));
+        CHECK(held[k] == kNamed);
+      }
+      if (count % 64 != 0) CHECK(found.back() >> (count % 64) == 0);
+      if (count < 2) continue;
+      // The last item again, in its own group of lanes or in another.
+      for (const std::size_t earlier : {count - 2, std::size_t{0}}) {
+        held = marks;
+        Items twice = items;
+        twice[earlier] = twice.back();
+        CHECK(loops->mark(found.data(), held.data(), twice.data(), n, kTarget, kNamed));
+      }
+    }
+  }
+}
+
 TEST(what_is_set_is_appended_in_order) {
   const Floats scores = numbers(kTile, 100);
   for (const simd::Loops* loops : levels()) {

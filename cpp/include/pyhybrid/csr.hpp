@@ -6,7 +6,6 @@
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 namespace pyhybrid {
 
@@ -27,9 +26,6 @@ struct Csr {
 
   /// The places [first, second) of the row's entries.
   std::pair<std::int64_t, std::int64_t> extent(std::int64_t row) const;
-
-  /// Writes the row's columns, in stored order, over `columns`.
-  void copy_row(std::int64_t row, std::vector<std::int32_t>& columns) const;
 
   /// Writes the row's columns, ascending, from `columns` on.
   void copy_row_ascending(std::int64_t row, std::int32_t* columns) const;

@@ -63,6 +63,12 @@ struct Loops {
   void (*transpose)(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride,
                     std::uint32_t wanted);
 
+  /// Looks up marks[items[k]] and sets it to `named`, one k < count after the other: bit k % 64 of
+  /// found[k / 64] is set where it was `target`; all words of count bits are written. Returns
+  /// whether one was `named`.
+  bool (*mark)(std::uint64_t* found, std::uint8_t* marks, const std::int32_t* items,
+               std::int64_t count, std::uint8_t target, std::uint8_t named);
+
   /// counts[i * kWordItems + j] += how many bits a[w * kWordItems + i] and b[w * kWordItems + j]
   /// have in common, over w < words; i and j < kWordItems.
   void (*count_common)(std::uint64_t* counts, const std::uint64_t* a, const std::uint64_t* b,

@@ -276,6 +276,47 @@ void transpose(const float* from, std::int64_t from_stride, float* to, std::int6
   }
 }
 
+#if defined(__SSE4_1__)
+/// Puts marks[items[lane]] into each lane and sets it to `named`, one lane after the other.
+template <int... lane>
+__m128i swap_marks(std::uint8_t* marks, const std::int32_t* items, std::uint8_t named,
+                   std::integer_sequence<int, lane...>) {
+  __m128i before = _mm_setzero_si128();
+  ((before = _mm_insert_epi8(before, marks[items[lane]], lane), marks[items[lane]] = named), ...);
+  return before;
+}
+#endif
+
+bool mark(std::uint64_t* found, std::uint8_t* marks, const std::int32_t* items, std::int64_t count,
+          std::uint8_t target, std::uint8_t named) {
+  std::uint64_t repeated = 0;
+  for (std::int64_t first = 0; first < count; first += 64, ++found) {
+    const std::int64_t width = count - first < 64 ? count - first : 64;
+    std::uint64_t bits = 0;
+    std::int64_t k = 0;
+#if defined(__SSE4_1__)
+    // Collected in registers: a store an item for the marks themselves is what bounds the loop.
+    const __m128i targets = _mm_set1_epi8(static_cast<char>(target));
+    const __m128i names = _mm_set1_epi8(static_cast<char>(named));
+    for (; k + 16 <= width; k += 16) {
+      constexpr auto lanes = std::make_integer_sequence<int, 16>();
+      const __m128i before = swap_marks(marks, items + first + k, named, lanes);
+      const int is_target = _mm_movemask_epi8(_mm_cmpeq_epi8(before, targets));
+      bits |= static_cast<std::uint64_t>(static_cast<unsigned>(is_target)) << k;
+      repeated |= static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(before, names)));
+    }
+#endif
+    for (; k < width; ++k) {
+      std::uint8_t& place = marks[items[first + k]];
+      bits |= static_cast<std::uint64_t>(place == target) << k;
+      repeated |= place == named ? 1U : 0U;
+      place = named;
+    }
+    *found = bits;
+  }
+  return repeated != 0;
+}
+
 #if defined(__AVX512VPOPCNTDQ__)
 constexpr double kWordCost = 0.06;
 
@@ -320,7 +361,8 @@ void count_common(std::uint64_t* counts, const std::uint64_t* a, const std::uint
 }  // namespace
 
 const Loops PYHYBRID_LEVEL{
-    PYHYBRID_LEVEL_NAME, add_rows, multiply, above, append, keep_best,   rank,        transpose,
-    count_common,        turn,     nearest,  scan,  scan16, sum_entries, add_entries, kWordCost};
+    PYHYBRID_LEVEL_NAME, add_rows,    multiply,     above, append,  keep_best, rank,
+    transpose,           mark,        count_common, turn,  nearest, scan,      scan16,
+    sum_entries,         add_entries, kWordCost};
 
 }  // namespace pyhybrid::simd

@@ -34,7 +34,11 @@ static std::vector<std::vector<std::int32_t>> sorted_rows(const std::vector<floa
         if (item >= 0) allowed[item] = true;
     }
     std::vector<std::int32_t> excluded;
-    if (restriction.exclude) restriction.exclude->copy_row(row, excluded);
+    if (restriction.exclude) {
+      const auto [first, last] = restriction.exclude->extent(row);
+      excluded.resize(last - first);
+      restriction.exclude->copy_row_ascending(row, excluded.data());
+    }
     for (const std::int32_t item : excluded) allowed[item] = false;
     for (std::int32_t item = 0; item < n_items; ++item)
       if (allowed[item]) orders[row].push_back(item);

@@ -159,8 +159,6 @@ def beauty() -> str:
     for name, figures in [*result["published"].items(), *rows.items()]:
         told = (f"{figures[m]:.4f}" if m in figures else "" for m in SEQUENCE_METRICS)
         label = f"{name}, published" if name in result["published"] else name
-        if "cut_off" in figures:
-            label += f" (cut off {figures['cut_off']})"
         lines.append(f"| {label} | " + " | ".join(told) + " |")
     buckets = {name: row["by_training_frequency"] for name, row in rows.items()}
     first = next(iter(buckets.values()))

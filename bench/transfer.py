@@ -38,13 +38,11 @@ SEEDS = (0, 1, 2)
 EPOCHS = 20
 SHAPE = {"dim": 64, "dropout": 0.3}
 PAPERS = {"alignment": "sinkhorn", "freeze_encoder": True}
-STRAIGHT = {"alignment": "straight-through", "freeze_encoder": True}
 ALL_TRAINED = {"alignment": "none", "freeze_encoder": False}
 # By name: which codes, and how the pre-trained model is gone on from; None: from nothing.
 ARMS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "text codes, not pre-trained": ("text", None),
     "text codes, pre-trained, as in the paper": ("text", PAPERS),
-    "text codes, pre-trained, straight-through": ("text", STRAIGHT),
     "text codes, pre-trained, all trained": ("text", ALL_TRAINED),
     "random codes, not pre-trained": ("random", None),
     "random codes, pre-trained, as in the paper": ("random", PAPERS),

@@ -15,6 +15,7 @@ with Beauty (none of their 12,101 and 18,357 ASINs).
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from pathlib import Path
 from statistics import mean, stdev
@@ -131,7 +132,10 @@ def main(data: Path, runs: Path, only: str | None) -> None:
             "shape": SHAPE,
             "ranked": "all items but those in the history",
         }
-        write_result("transfer", {"protocol": protocol, "rows": rows})
+        kept = {codes: runs / f"source-{codes}" / "pretraining.json" for codes in TEXTS}
+        runs_before = {codes: json.loads(path.read_text()) for codes, path in kept.items()}
+        figures = {"protocol": protocol, "pretraining": runs_before, "rows": rows}
+        write_result("transfer", figures)
 
 
 if __name__ == "__main__":

@@ -244,56 +244,70 @@ void scan(std::uint64_t* bits, const std::uint8_t* tables, const std::uint8_t* c
 }
 #endif
 
-/// Sums `vecs` vectors of each row's entries, from column `first` on.
+/// Sums `vecs` vectors of each row's entries from column `first` on, the last of them from column
+/// `last` on: where that is less than a vector further, columns are summed twice.
 template <int vecs>
 void sum_columns(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
                  std::int64_t parts, std::int64_t entries, std::int64_t dim, std::int64_t first,
-                 float scale) {
+                 std::int64_t last, float scale) {
+  constexpr std::int64_t kAhead = 6;  // entries that are fetched before they are read
+  constexpr std::int64_t kLine = 16;  // floats of a cache line
+  std::int64_t next = kAhead, next_part = kAhead % parts;
   for (std::int64_t i = 0; i < rows; ++i) {
-    const float* from = table + first;
-    Vec sum[vecs] = {};
+    const float* from = table;
+    Vec sum[vecs];
+#pragma GCC unroll 24
+    for (int v = 0; v < vecs; ++v) sum[v] = Vec{};
     for (std::int64_t p = 0; p < parts; ++p, from += entries * dim) {
+      if (next < rows * parts) {
+        const float* entry = table + (next_part * entries + codes[next++]) * dim;
+        for (std::int64_t d = first; d < last + kLanes; d += kLine) {
+          __builtin_prefetch(entry + d, 0, 2);
+        }
+        if (++next_part == parts) next_part = 0;
+      }
       const float* row = from + codes[i * parts + p] * dim;
-      for (int v = 0; v < vecs; ++v) sum[v] += load(row + v * kLanes);
+#pragma GCC unroll 24
+      for (int v = 0; v < vecs - 1; ++v) sum[v] += load(row + first + v * kLanes);
+      sum[vecs - 1] += load(row + last);
     }
-    for (int v = 0; v < vecs; ++v) store(sums + i * dim + first + v * kLanes, scale * sum[v]);
+    float* to = sums + i * dim;
+#pragma GCC unroll 24
+    for (int v = 0; v < vecs - 1; ++v) store(to + first + v * kLanes, scale * sum[v]);
+    store(to + last, scale * sum[vecs - 1]);
   }
 }
 
-/// The same from column `first` on for as many columns as wanted vectors reach, if a table is that
-/// wide: its last columns together with some before them, which are then summed twice. Returns the
-/// column after them.
-template <int vecs>
-std::int64_t sum_some(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
-                      std::int64_t parts, std::int64_t entries, std::int64_t dim,
-                      std::int64_t first, float scale) {
-  constexpr std::int64_t kWidth = vecs * kLanes;
-  const std::int64_t left = first + kWidth <= dim ? first : dim - kWidth;
-  sum_columns<vecs>(sums, table, codes, rows, parts, entries, dim, left, scale);
-  return left + kWidth;
+constexpr int kWidest = kLanes == 16 ? 24 : 12;  // vectors, whose sums fit the registers
+
+template <int... less_one>
+auto sum_of(std::int64_t vecs, std::integer_sequence<int, less_one...>) {
+  constexpr decltype(&sum_columns<1>) kSums[] = {sum_columns<less_one + 1>...};
+  return kSums[vecs - 1];
 }
 
 void sum_entries(float* sums, const float* table, const std::uint8_t* codes, std::int64_t rows,
                  std::int64_t parts, std::int64_t entries, std::int64_t dim, float scale) {
-  // Few and wide passes: a pass reads pieces of rows that lie anywhere.
-  std::int64_t first = 0;
-  while (first < dim && dim >= kLanes) {
-    const std::int64_t vecs = (dim - first + kLanes - 1) / kLanes;
-    // A pass is never wider than the table.
-    const auto sum = vecs >= 12 && dim >= 12 * kLanes ? sum_some<12>
-                     : vecs > 4 && dim >= 8 * kLanes  ? sum_some<8>
-                     : vecs > 1 && dim >= 4 * kLanes  ? sum_some<4>
-                                                      : sum_some<1>;
-    first = sum(sums, table, codes, rows, parts, entries, dim, first, scale);
-  }
-  for (; first < dim; ++first) {
-    for (std::int64_t i = 0; i < rows; ++i) {
+  if (dim < kLanes) {
+    for (std::int64_t i = 0; i < rows * dim; ++i) {
       float sum = 0.0F;
       for (std::int64_t p = 0; p < parts; ++p) {
-        sum += table[(p * entries + codes[i * parts + p]) * dim + first];
+        sum += table[(p * entries + codes[i / dim * parts + p]) * dim + i % dim];
       }
-      sums[i * dim + first] = scale * sum;
+      sums[i] = scale * sum;
     }
+    return;
+  }
+  // Few and wide passes: a pass reads pieces of rows that lie anywhere.
+  std::int64_t left = (dim + kLanes - 1) / kLanes;  // vectors
+  for (std::int64_t passes = (left + kWidest - 1) / kWidest, first = 0; passes > 0; --passes) {
+    const std::int64_t vecs = (left + passes - 1) / passes;
+    const std::int64_t full = first + (vecs - 1) * kLanes;
+    const std::int64_t last = full < dim - kLanes ? full : dim - kLanes;
+    const auto sum = sum_of(vecs, std::make_integer_sequence<int, kWidest>());
+    sum(sums, table, codes, rows, parts, entries, dim, first, last, scale);
+    first += vecs * kLanes;
+    left -= vecs;
   }
 }
 

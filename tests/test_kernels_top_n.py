@@ -1,6 +1,7 @@
 """kernels.top_n, top_n_factors and top_n_scores against a sort in NumPy."""
 
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -100,8 +101,32 @@ def plus_product(sums, a, b):
     """Add a * b in float32, rounded as this processor's loops do: once, or the product first."""
     if kernels.simd_level() == "baseline":
         return sums + a * b
-    exact = np.asarray(a, np.longdouble) * np.asarray(b, np.longdouble)
-    return (sums + exact).astype(np.float32)
+    product = np.asarray(a, np.float64) * np.asarray(b, np.float64)  # exact
+    total = sums + product
+    others = total - sums
+    lost = (sums - (total - others)) + (product - others)  # what rounding took from the total
+    # To be rounded once more, an inexact total must not look like half a float32's last place: of
+    # the two numbers it lies between, take the one whose last bit is set.
+    is_even = total.view(np.uint64) % 2 == 0
+    beside = np.nextafter(total, np.copysign(np.inf, lost))
+    return np.where((lost != 0) & is_even, beside, total).astype(np.float32)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_that_is_all_but_half_way_is_rounded_once(sign):
+    # 171.6459 * 1.5 lies half way between two float32 numbers, and the other summand breaks the tie.
+    if kernels.simd_level() == "baseline":
+        pytest.skip("without fused multiply-adds the product is rounded before")
+    a, little = np.float32(171.64590454101562), np.float32(4.2601805e-23)
+    exact = Fraction(float(a)) * Fraction(3, 2) + sign * Fraction(float(little))
+    below, above = np.float32(257.46884), np.float32(257.46887)
+    half = (Fraction(float(below)) + Fraction(float(above))) / 2
+    assert Fraction(float(a)) * Fraction(3, 2) == half
+    users = np.array([[sign * little, a]], np.float32)
+    items = np.array([[1.0, 1.5]], np.float32)
+    wanted = above if exact > half else below
+    assert kernels.top_n_factors(users, items, 1)[1] == wanted
+    assert plus_product(np.array([sign * little]), a, np.array([1.5], np.float32)) == wanted
 
 
 def worded(who, what, value):

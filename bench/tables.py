@@ -195,6 +195,55 @@ def transfer() -> str:
     return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/transfer.py`)"])
 
 
+def multvae_gowalla() -> str:
+    result = read("multvae_gowalla")
+    published, test = result["published"], result["test"]
+    params = ", ".join(f"{k}={v:g}" for k, v in test["settings"].items())
+    lines = ["| | Recall@20 | NDCG@20 |", "| --- | --- | --- |"]
+    lines.append(f"| BARS, MultVAE | {published['recall@20']:.4f} | {published['ndcg@20']:.4f} |")
+    lines.append(f"| `MultVAE({params})` | {test['recall@20']:.4f} | {test['ndcg@20']:.4f} |")
+    place = f"({computed_on([test])}; `python bench/multvae_gowalla.py`)"
+    return "\n".join([*lines, "", f"Fit {test['seconds'] / 60:.0f} minutes {place}"])
+
+
+def multvae_tried() -> str:
+    """Tabulate what validation said of MultVAE's configurations on gowalla."""
+    rated = read("multvae_gowalla")["validation"]
+    lines = ["| | NDCG@20, validation | in epoch | of |", "| --- | --- | --- | --- |"]
+    for name, row in rated.items():
+        lines.append(f"| {name} | {row['ndcg@20']:.4f} | {row['epoch']} | {row['epochs']} |")
+    return "\n".join([*lines, "", f"({computed_on(rated.values())})"])
+
+
+def multvae_ml1m() -> str:
+    """Tabulate means with their errors over users, and deviations over seeds."""
+    rows = read("multvae_ml1m")["rows"]
+    metrics = {"ndcg@100": "NDCG@100", "recall_min@20": "Recall@20", "recall_min@50": "Recall@50"}
+    lines = ["| | " + " | ".join(metrics.values()) + " |", "| --- | --- | --- | --- |"]
+    for name, row in rows.items():
+        cells = []
+        for metric in metrics:
+            found = row[metric]
+            apart = "" if found["deviation"] is None else f", {found['deviation']:.4f}"
+            cells.append(f"{found['mean']:.4f} ({found['standard_error']:.4f}{apart})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    runs = [run for row in rows.values() for run in row.get("seeds", [])]
+    return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/multvae_ml1m.py`)"])
+
+
+def multvae_epoch() -> str:
+    result = read("multvae_epoch")
+    lines = ["| | an epoch | peak memory |", "| --- | --- | --- |"]
+    for name, row in result["rows"].items():
+        peak = f"{row['peak_bytes'] / 1e9:.2f} GB"
+        lines.append(f"| {name} | {seconds(row['seconds'])} | {peak} |")
+    ours, plain = (row["seconds"] for row in result["rows"].values())
+    size = f"{result['users']:,} users, {result['items']:,} items"
+    ratio = f"Plain PyTorch takes {plain / ours:.2f} times as long"
+    place = f"({size}; {provenance(result)}; `python bench/multvae_epoch.py`)"
+    return "\n".join([*lines, "", f"{ratio} {place}."])
+
+
 def computed_on(runs: Iterable[dict[str, Any]]) -> str:
     """Say where the runs were made, each place once."""
     places = []
@@ -219,6 +268,10 @@ TABLES = {
     "beauty": beauty,
     "beauty_tried": beauty_tried,
     "transfer": transfer,
+    "multvae_gowalla": multvae_gowalla,
+    "multvae_tried": multvae_tried,
+    "multvae_ml1m": multvae_ml1m,
+    "multvae_epoch": multvae_epoch,
 }
 
 

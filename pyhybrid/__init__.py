@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyhybrid.data import Catalog, HeldOut, Interactions, Split, split
     from pyhybrid.errors import NotFittedError
     from pyhybrid.evaluation import Report, compare, evaluate, tune
-    from pyhybrid.models import ESLER, Popularity, SASRec, VQRec, load
+    from pyhybrid.models import ESLER, MultDAE, MultVAE, Popularity, SASRec, VQRec, load
     from pyhybrid.quantize import ProductQuantizer
     from pyhybrid.ranking import Ranking
 
@@ -26,6 +26,8 @@ _HOME = {
     "ESLER": "models",
     "HeldOut": "data",
     "Interactions": "data",
+    "MultDAE": "models",
+    "MultVAE": "models",
     "NotFittedError": "errors",
     "Popularity": "models",
     "ProductQuantizer": "quantize",
@@ -47,6 +49,8 @@ __all__ = [
     "Catalog",
     "HeldOut",
     "Interactions",
+    "MultDAE",
+    "MultVAE",
     "NotFittedError",
     "Popularity",
     "ProductQuantizer",

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 # A new model needs a line here only if its defaults are too large for twenty items.
 SMALL: dict[str, dict[str, Any]] = {
     "ESLER": {"l2": 1.0},
+    "MultDAE": {"latent_dim": 16, "lr": 0.02, "batch_size": 20, "epochs": 30, "device": "cpu"},
+    "MultVAE": {
+        "hidden_dim": 16,
+        "latent_dim": 8,
+        "lr": 0.02,
+        "batch_size": 20,
+        "epochs": 40,
+        "device": "cpu",
+    },
     "SASRec": {"dim": 16, "layers": 1, "heads": 2, "lr": 0.01, "epochs": 40, "device": "cpu"},
     "VQRec": {
         "text": "tfidf",
@@ -48,7 +57,12 @@ ORDERED = {
     "SASRec",
     "VQRec",
 }  # needs the order of a history: a bare CSR of two items a row is refused
-TRAINED = {"SASRec", "VQRec"}  # by many small steps, in which the rounding of the last bit grows
+TRAINED = {
+    "MultDAE",
+    "MultVAE",
+    "SASRec",
+    "VQRec",
+}  # by many small steps, in which the rounding of the last bit grows
 
 ITEMS, USERS = 20, 40
 COLD = ("cold-a", "cold-b")

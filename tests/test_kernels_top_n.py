@@ -114,7 +114,7 @@ def plus_product(sums, a, b):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_sum_that_is_all_but_half_way_is_rounded_once(sign):
-    # 171.6459 * 1.5 lies half way between two float32 numbers, and the other summand breaks the tie.
+    # 171.6459 * 1.5 lies half way between two float32 numbers; the other summand breaks the tie.
     if kernels.simd_level() == "baseline":
         pytest.skip("without fused multiply-adds the product is rounded before")
     a, little = np.float32(171.64590454101562), np.float32(4.2601805e-23)

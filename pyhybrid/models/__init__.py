@@ -12,20 +12,34 @@ if TYPE_CHECKING:
 
     from pyhybrid.models.base import Recommender
     from pyhybrid.models.esler import ESLER
+    from pyhybrid.models.multvae import MultDAE, MultVAE
     from pyhybrid.models.popularity import Popularity
     from pyhybrid.models.sasrec import SASRec
     from pyhybrid.models.vqrec import VQRec
 
 _HOME = {
     "ESLER": "esler",
+    "MultDAE": "multvae",
+    "MultVAE": "multvae",
     "Popularity": "popularity",
     "Recommender": "base",
     "SASRec": "sasrec",
     "VQRec": "vqrec",
 }
-MODELS = ("ESLER", "Popularity", "SASRec", "VQRec")
+MODELS = ("ESLER", "MultDAE", "MultVAE", "Popularity", "SASRec", "VQRec")
 
-__all__ = ["ESLER", "MODELS", "Popularity", "Recommender", "SASRec", "VQRec", "load", "model_class"]
+__all__ = [
+    "ESLER",
+    "MODELS",
+    "MultDAE",
+    "MultVAE",
+    "Popularity",
+    "Recommender",
+    "SASRec",
+    "VQRec",
+    "load",
+    "model_class",
+]
 
 
 def __getattr__(name: str) -> object:

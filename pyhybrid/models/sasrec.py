@@ -150,7 +150,7 @@ class SASRec(SequentialRecommender):
         import torch
         from torch.nn import functional
 
-        from pyhybrid.models.catalog_softmax import softmax_loss
+        from pyhybrid.models.catalog_loss import softmax_loss
         from pyhybrid.models.transformer import states_at
 
         embedding, encoder = network["embedding"], network["encoder"]

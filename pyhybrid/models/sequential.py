@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhybrid import kernels
-from pyhybrid.checks import count, not_negative, one_of, positive, share
-from pyhybrid.data.matrices import Events, bounds, csr
+from pyhybrid.checks import count, share
+from pyhybrid.data.matrices import Events, bounds
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
-from pyhybrid.models.torch_base import TorchRecommender
-from pyhybrid.ranking import Ranking
-from pyhybrid.training.devices import check_device, device_of, threads_of
-from pyhybrid.training.loop import Recipe
+from pyhybrid.models.torch_base import arrays_of, load_arrays
+from pyhybrid.models.vector_base import VectorRecommender
+from pyhybrid.training.devices import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from numpy.typing import ArrayLike, NDArray
-    from scipy.sparse import csr_array
+    from numpy.typing import NDArray
 
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.kernels.core import TopN
     from pyhybrid.models.transformer import SequenceEncoder
-    from pyhybrid.training.loop import Precision
 
 __all__ = ["SequentialRecommender", "latest", "ordered_events"]
 
@@ -34,7 +29,7 @@ _PAIR_MATRICES = 6  # scores, their logarithms, their gradient, the masked score
 _POSITIONS = 2048  # encoded at once when scoring
 
 
-class SequentialRecommender(TorchRecommender):
+class SequentialRecommender(VectorRecommender):
     """Score items by the inner product of their vectors and the encoded history.
 
     Histories must be ordered: a bare CSR, or interactions read without ``time=`` or
@@ -42,15 +37,9 @@ class SequentialRecommender(TorchRecommender):
     count; a repeated item counts at each of its places.
 
     A model sets `item_vectors` and `_encoder` in its hook `_take`.
-
-    Attributes:
-        item_vectors: float32 (rankable, dim), one row for each item that `rankable` lists; what an
-            index for nearest neighbours by inner product needs, beside `user_vectors`.
     """
 
     inner: int | None = None  # width of the encoder's feed-forward layers; None: dim
-    _betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
-    item_vectors: NDArray[np.float32]
     _encoder: SequenceEncoder
 
     def _set_shape(
@@ -64,74 +53,6 @@ class SequentialRecommender(TorchRecommender):
             raise ValueError(describe(who, "heads", heads, f"a divisor of dim, which is {dim}"))
         self.dropout = share(who, "dropout", dropout)
         self.max_length = count(who, "max_length", max_length)
-
-    def _set_recipe(
-        self,
-        who: str,
-        *,
-        lr: float,
-        weight_decay: float,
-        batch_size: int,
-        epochs: int,
-        patience: int,
-        precision: Precision | None,
-        seed: int,
-        device: str | None,
-    ) -> None:
-        """Check and keep the hyper-parameters of the training, likewise."""
-        self.lr = positive(who, "lr", lr)
-        self.weight_decay = not_negative(who, "weight_decay", weight_decay)
-        self.batch_size = count(who, "batch_size", batch_size)
-        self.epochs = count(who, "epochs", epochs)
-        self.patience = count(who, "patience", patience)
-        self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
-        self.seed = count(who, "seed", seed, least=0)
-        self.device = check_device(who, device)
-
-    def user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
-        """Encode histories: float32 (rows, dim); zeros for an empty one.
-
-        A row's vector is the same bits whatever the other rows are.
-
-        Raises:
-            NotFittedError: Before `fit`.
-            ValueError: If the histories are in no order, or name an unknown item.
-        """
-        return self._user_vectors(self.axis.view(self._histories("user_vectors", histories)))
-
-    def similar_items(self, items: ArrayLike, n: int = 10) -> Ranking:
-        """Rank the items whose vectors have the largest cosine with each given item's.
-
-        Args:
-            items: Positions on the item axis, (rows,).
-            n: Items a row.
-
-        Returns:
-            A ranking whose rows are named by the given items' ids.
-        """
-        places, items = self._fitted("similar_items").own("similar_items", items)
-        lengths = np.linalg.norm(self.item_vectors, axis=1, keepdims=True)
-        directions = self.item_vectors / np.maximum(lengths, np.float32(1e-12))
-        indptr = np.arange(len(places) + 1)
-        ones = np.ones(len(places), dtype=np.float32)
-        itself = csr(ones, places, indptr, (len(places), len(directions)))
-        found, scores = kernels.top_n_factors(directions[places], directions, n, exclude=itself)
-        no_fallback = np.zeros(len(items), dtype=np.bool_)
-        ranked = self.axis.back(found)
-        return Ranking(ranked, scores, self.item_ids[items], self.item_ids, no_fallback)
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            epochs=self.epochs,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            betas=self._betas,
-            clip=5.0,  # far above a usual gradient: for the rare one that would undo an epoch
-            patience=self.patience,
-            precision=self.precision,
-            seed=self.seed,
-            device=self.device,
-        )
 
     def _training_rows(self, interactions: Interactions) -> tuple[Events, NDArray[np.int64]]:
         """Return the events, and the users that have one to predict and one to predict it from."""
@@ -151,7 +72,7 @@ class SequentialRecommender(TorchRecommender):
             items: How many items a position is scored against; None: those of all positions.
             way_out: What to do about it.
         """
-        from pyhybrid.models.catalog_softmax import softmax_bytes
+        from pyhybrid.models.catalog_loss import catalog_bytes
 
         events, rows = self._training_rows(interactions)
         sizes = np.minimum(np.diff(events.indptr)[rows] - 1, self.max_length)
@@ -162,7 +83,7 @@ class SequentialRecommender(TorchRecommender):
         if items is None:
             needed = 4 * _PAIR_MATRICES * positions**2
         else:
-            needed = softmax_bytes(positions, items, self.dim, device_of(who, self.device))
+            needed = catalog_bytes(positions, items, self.dim, device_of(who, self.device))
         what = f"a batch's {positions} positions x {items or positions} items"
         require_memory(who, what, needed, "the softmax", way_out)
 
@@ -222,37 +143,13 @@ class SequentialRecommender(TorchRecommender):
         """Look up items numbered from 1: float32 (rows, length, dim), zeros where there is none."""
         return self.item_vectors[np.maximum(items - 1, 0)] * (items > 0)[..., None]
 
-    def _score(self, histories: Interactions) -> NDArray[np.float32]:
-        return self._user_vectors(histories) @ self.item_vectors.T
-
-    def _rank(
-        self,
-        histories: Interactions,
-        n: int,
-        exclude: csr_array[np.float32] | None,
-        among: NDArray[np.int32] | None,
-        threads: int,
-    ) -> TopN:
-        with threads_of(threads):
-            users = self._user_vectors(histories)
-        return kernels.top_n_factors(
-            users, self.item_vectors, n, exclude=exclude, among=among, threads=threads
-        )
-
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        weights = self._encoder.state_dict().items()
-        encoder = {f"encoder.{name}": tensor.cpu().numpy() for name, tensor in weights}
-        return {"item_vectors": self.item_vectors, **encoder}
+        return {"item_vectors": self.item_vectors, **arrays_of("encoder", self._encoder)}
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        import torch
-
         self.item_vectors = arrays["item_vectors"]
         self._encoder = self._new_encoder()
-        weights = {name: arrays[f"encoder.{name}"] for name in self._encoder.state_dict()}
-        # Copied, as torch wants arrays that can be written to, and what is mapped can't be.
-        copies = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
-        self._encoder.load_state_dict(copies)
+        load_arrays("encoder", self._encoder, arrays)
 
     def _new_encoder(self) -> SequenceEncoder:
         from pyhybrid.models.transformer import SequenceEncoder

@@ -6,6 +6,9 @@ from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+
+from pyhybrid.checks import count, not_negative, one_of, positive
 from pyhybrid.evaluation import evaluate
 from pyhybrid.kernels import largest_cutoff
 from pyhybrid.models.base import Recommender
@@ -20,14 +23,15 @@ from pyhybrid.training.devices import (
     require_torch,
     threads_of,
 )
-from pyhybrid.training.loop import train
+from pyhybrid.training.loop import Recipe, train
+from pyhybrid.training.processes import Processes, processes_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from pyhybrid.data.catalog import Catalog
@@ -35,21 +39,27 @@ if TYPE_CHECKING:
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import CSR
     from pyhybrid.progress import Progress
-    from pyhybrid.training.loop import Epoch, Recipe
+    from pyhybrid.training.loop import Epoch, Precision
 
-__all__ = ["TorchRecommender"]
+__all__ = ["TorchRecommender", "arrays_of", "load_arrays"]
 
 
 class TorchRecommender(Recommender):
     """A recommender whose network is trained by `pyhybrid.training.loop`.
 
-    A model implements `_network`, `_batches`, `_steps`, `_loss` and `_take`, and gives its recipe.
+    A model calls `_set_recipe`, and implements `_network`, `_batches`, `_steps`, `_loss` and
+    `_take`.
 
     Attributes:
         epochs_run: What each epoch of the last fit gave: loss, validation figure, seconds.
     """
 
     _no_part_of_a_run: ClassVar[tuple[str, ...]] = ("device",)  # a run may go on elsewhere
+    _betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
+    # Far above a usual gradient: for the rare one that would undo an epoch.
+    _clip: ClassVar[float | None] = 5.0
+    _trains_in_parts: ClassVar[bool] = False  # whether several processes can share a batch
+    _is_copy = False  # of what the first process has trained with this one
     device: str | None
     epochs_run: list[Epoch]
 
@@ -95,7 +105,18 @@ class TorchRecommender(Recommender):
         require_torch(type(self).__name__)
         largest_cutoff([metric])
         fit = partial(self._fit, validation=validation, metric=metric, checkpoint=checkpoint)
-        return self._learn(fit, interactions, catalog, threads, progress)
+        self._is_copy = not self._processes().is_first
+        shown = False if self._is_copy else progress
+        return self._learn(fit, interactions, catalog, threads, shown)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model to a folder, or replace the model that is there.
+
+        As `pyhybrid.models.base.Recommender.save` does it; but of the processes that have trained
+        a model together the first one alone writes it.
+        """
+        if not self._is_copy:
+            super().save(folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, device: str | None = None) -> Self:
@@ -121,6 +142,43 @@ class TorchRecommender(Recommender):
             model.device = None
         return model
 
+    def _set_recipe(
+        self,
+        who: str,
+        *,
+        lr: float,
+        batch_size: int,
+        epochs: int,
+        patience: int,
+        precision: Precision | None,
+        seed: int,
+        device: str | None,
+        weight_decay: float = 0.0,
+    ) -> None:
+        """Check and keep the hyper-parameters of the training."""
+        self.lr = positive(who, "lr", lr)
+        self.weight_decay = not_negative(who, "weight_decay", weight_decay)
+        self.batch_size = count(who, "batch_size", batch_size)
+        self.epochs = count(who, "epochs", epochs)
+        self.patience = count(who, "patience", patience)
+        self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
+        self.seed = count(who, "seed", seed, least=0)
+        self.device = check_device(who, device)
+
+    def _recipe(self) -> Recipe:
+        """Say how the network is trained."""
+        return Recipe(
+            epochs=self.epochs,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            betas=self._betas,
+            clip=self._clip,
+            patience=self.patience,
+            precision=self.precision,
+            seed=self.seed,
+            device=self.device,
+        )
+
     def _fit(
         self,
         interactions: Interactions,
@@ -134,15 +192,20 @@ class TorchRecommender(Recommender):
     ) -> None:
         who, recipe = type(self).__name__, self._recipe()
         device = device_of(who, recipe.device)
-        kept = None
+        processes, kept = self._processes(), None
+        run = self._run(interactions, catalog, validation, metric)
+        processes.require_same(who, "the run's fingerprint", digest(run))
         if checkpoint is not None:
-            run = self._run(interactions, catalog, validation, metric)
             kept = Checkpoint(who, checkpoint, run)
             kept.read()  # another run's is refused before anything long begins
         with threads_of(threads):
             with own_randomness(device, recipe.seed):
                 network = self._network(interactions, catalog)
             prepared = self._prepare(network, device, interactions, kept, report)
+
+            def loss(batch: Any) -> Tensor:
+                own = batch if processes.count == 1 else self._own_part(batch, processes)
+                return self._loss(network, device, own)
 
             def validate() -> float:
                 self._take(network)
@@ -153,14 +216,20 @@ class TorchRecommender(Recommender):
                 who,
                 network,
                 partial(self._batches, interactions),
-                partial(self._loss, network, device),
+                loss,
                 recipe,
                 steps=self._steps(interactions),
                 validate=None if validation is None else validate,
                 checkpoint=kept,
                 report=part_of(report, prepared, 1.0),
+                processes=processes,
             )
             self._take(network)
+
+    def _processes(self) -> Processes:
+        """Return the processes that this model is trained by: those of torchrun, or this one."""
+        device = device_of(type(self).__name__, self.device)
+        return processes_of(device) if self._trains_in_parts else Processes(device=device)
 
     def _run(
         self,
@@ -186,10 +255,6 @@ class TorchRecommender(Recommender):
         }
 
     # What a model implements. A network is what its `_network` returns, of whatever class.
-
-    @abstractmethod
-    def _recipe(self) -> Recipe:
-        """Say how the network is trained."""
 
     @abstractmethod
     def _network(self, interactions: Interactions, catalog: Catalog | None) -> nn.Module:
@@ -223,6 +288,10 @@ class TorchRecommender(Recommender):
     def _loss(self, network: Any, device: torch.device, batch: Any) -> Tensor:
         """Return a batch's loss, a scalar tensor."""
 
+    def _own_part(self, batch: Any, processes: Processes) -> Any:
+        """Return a process's part of a batch; the mean of the parts' losses is the batch's."""
+        raise NotImplementedError
+
     @abstractmethod
     def _take(self, network: Any) -> None:
         """Take from the network, as it is now, what scoring and saving need."""
@@ -232,3 +301,17 @@ def _contents(interactions: Interactions) -> list[Any]:
     matrix, events = interactions.matrix, interactions.events
     ordered = [] if events is None else [events.indptr, events.items]
     return [matrix.indptr, matrix.indices, matrix.data, *ordered]
+
+
+def arrays_of(part: str, module: nn.Module) -> dict[str, NDArray[Any]]:
+    """Return a module's tensors, named after the part of the model that it is, for `save`."""
+    return {f"{part}.{name}": t.cpu().numpy() for name, t in module.state_dict().items()}
+
+
+def load_arrays(part: str, module: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Give a module the tensors that `arrays_of` returned."""
+    import torch
+
+    # Copied, as torch wants arrays that can be written to, and what is mapped can't be.
+    copies = {n: torch.from_numpy(np.array(arrays[f"{part}.{n}"])) for n in module.state_dict()}
+    module.load_state_dict(copies, assign=True)

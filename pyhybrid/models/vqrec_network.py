@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pyhybrid.models.catalog_softmax import softmax_loss
+from pyhybrid.models.catalog_loss import softmax_loss
 from pyhybrid.models.code_embedding import look_up
 from pyhybrid.models.transformer import states_at
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyhybrid.errors import describe
+from pyhybrid.training.processes import torchrun_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +62,10 @@ _DEVICES = "'cpu', 'cuda', 'cuda:1' and so on, or None"
 def device_of(who: str, name: str | None) -> torch.device:
     """Return the device of that name; None: a GPU if there is one, else the CPU.
 
+    Of several GPUs without a number, torch's current one; under torchrun each process its own.
+
     Raises:
-        ValueError: If this machine has no such device.
+        ValueError: If this machine has no such device, or not one for each process.
 
     >>> device_of("SASRec", "cpu")
     device(type='cpu')
@@ -76,7 +79,14 @@ def device_of(who: str, name: str | None) -> torch.device:
         return torch.device(name)
     _, _, number = name.partition(":")
     if gpus and not number:
-        return torch.device("cuda", torch.cuda.current_device())
+        rank = torchrun_rank()
+        if rank is None or gpus == 1:
+            return torch.device("cuda", torch.cuda.current_device())
+        if rank >= gpus:
+            what = "the number of processes on this machine"
+            rule, way_out = f"at most its {gpus} GPUs", "start fewer with --nproc-per-node"
+            raise ValueError(describe(who, what, f"{rank + 1} or more", rule, way_out))
+        return torch.device("cuda", rank)
     if int(number or 0) >= gpus:
         expected = f"'cpu', or one of the {gpus} GPUs that torch finds"
         raise ValueError(describe(who, "device", repr(name), expected))

@@ -20,6 +20,7 @@ from pyhybrid.errors import describe
 from pyhybrid.progress import tell
 from pyhybrid.training.checkpoints import State
 from pyhybrid.training.devices import device_of, own_randomness, seed_torch
+from pyhybrid.training.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -107,6 +108,7 @@ def train(
     validate: Callable[[], float] | None = None,
     checkpoint: Checkpoint | None = None,
     report: Callable[[float], object] | None = None,
+    processes: Processes | None = None,
 ) -> list[Epoch]:
     """Train a network, in place, until the last epoch or until the figure gets no better.
 
@@ -126,6 +128,8 @@ def train(
         checkpoint: Where the state is kept after each epoch, and from time to time within one. A
             run that is there is gone on with; a finished one gives its weights at once.
         report: Is handed the share done.
+        processes: Those that train the network together; each one's `loss` is of its own part of
+            a batch, times how many they are. None: this one alone.
 
     Returns:
         What each epoch gave.
@@ -134,18 +138,23 @@ def train(
         ValueError: If the loss, its gradient or the figure is not finite (the last checkpoint
             stays), or the checkpoint is another run's.
     """
-    run = _Run(who, network, loss, recipe, steps, device_of(who, recipe.device))
+    processes = processes or Processes()
+    run = _Run(who, network, loss, recipe, steps, device_of(who, recipe.device), processes)
     with own_randomness(run.device, recipe.seed):
         state = checkpoint.read() if checkpoint else None
         if state is not None:
             run.restore(state)
+            del state
+        processes.require_same(who, "the number of steps done", str(run.steps_done()))
+        processes.spread(run.weights().values())
         while not run.is_finished():
             run.one_epoch(batches, checkpoint, report)
             if validate is not None:
                 run.rate(validate)
-            _tell_epoch(who, run, report)
-            if checkpoint:
-                checkpoint.write(run.state())
+            if processes.is_first:
+                _tell_epoch(who, run, report)
+                if checkpoint:
+                    checkpoint.write(run.state())
         run.take_best()
     return run.epochs
 
@@ -161,10 +170,12 @@ class _Run:
         recipe: Recipe,
         steps: int,
         device: torch.device,
+        processes: Processes,
     ) -> None:
         from torch.optim import AdamW
 
         self.who, self.recipe, self.steps, self.device = who, recipe, steps, device
+        self.processes = processes
         self.network, self.loss = network.to(device), loss
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         matrices = [p for p in self.parameters if p.ndim > 1]
@@ -174,7 +185,7 @@ class _Run:
             {"params": vectors, "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-        self.optimiser = AdamW(groups, lr=recipe.lr, betas=recipe.betas)
+        self.optimiser = AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
         self.epochs: list[Epoch] = []
         self.step = 0  # steps done of the epoch under way
         self.total = 0.0  # their losses' sum
@@ -198,8 +209,9 @@ class _Run:
             if report is not None:
                 done = len(self.epochs) + min(1.0, self.step / self.steps)
                 report(done / self.recipe.epochs)
-            if checkpoint and checkpoint.is_due():
+            if checkpoint and self.processes.is_first and checkpoint.is_due():
                 checkpoint.write(self.state())
+        self.optimiser.zero_grad()  # gives the gradients' memory back
         self.network.eval()
         self.epochs.append(Epoch(self.total / max(1, self.step), None, self.seconds))
         self.step, self.total, self.seconds = 0, 0.0, 0.0
@@ -209,22 +221,36 @@ class _Run:
 
         epoch = len(self.epochs)
         seed_torch(self.device, self.recipe.seed, epoch + 1, self.step)
-        done, steps = epoch * self.steps + self.step, self.recipe.epochs * self.steps
+        done, steps = self.steps_done(), self.recipe.epochs * self.steps
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.recipe, done, steps)
+        self.optimiser.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_mixed()):
             loss = self.loss(batch)
-        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip or math.inf)
+        loss = loss.detach().float()
+        self.processes.average([loss, *self._gradients()])
+        norm = self._clipped()
         # Looked at before the step is taken, so that what is not finite never gets into weights.
-        value, size = torch.stack([loss.detach().float(), norm.float()]).tolist()
+        value, size = torch.stack([loss, norm.float()]).tolist()
         if not (math.isfinite(value) and math.isfinite(size)):
             what, found = ("loss", value) if not math.isfinite(value) else ("gradient's norm", size)
             where = f"the {what} in epoch {epoch + 1}, step {self.step + 1}"
             raise ValueError(describe(self.who, where, found, "a finite number", "lower lr="))
         self.optimiser.step()
         return float(value)
+
+    def _clipped(self) -> Tensor:
+        """Bring the gradient to the largest norm that it may have, and return what it had."""
+        from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+        norm = get_total_norm(self._gradients())
+        if self.recipe.clip is not None:
+            clip_grads_with_norm_(self.parameters, self.recipe.clip, norm)
+        return norm
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.parameters if p.grad is not None]
 
     def _is_mixed(self) -> bool:
         import torch
@@ -236,13 +262,24 @@ class _Run:
     def rate(self, validate: Callable[[], float]) -> None:
         """Measure the epoch that has ended, and keep its weights if it is the best one."""
         last = self.epochs[-1]
-        metric = float(validate())
+        metric = self.processes.of_first(float(validate()) if self.processes.is_first else 0.0)
         if not math.isfinite(metric):
             what = f"the validation figure of epoch {len(self.epochs)}"
             raise ValueError(describe(self.who, what, metric, "a finite number"))
         self.epochs[-1] = Epoch(last.loss, metric, last.seconds)
         if self.best_epoch() == len(self.epochs) - 1:
-            self.best = {name: tensor.cpu().clone() for name, tensor in self._weights().items()}
+            self._keep_as_best()
+
+    def _keep_as_best(self) -> None:
+        for name, tensor in self.weights().items():
+            if name in self.best:  # no second copy meanwhile
+                self.best[name].copy_(tensor)
+            else:
+                self.best[name] = tensor.cpu().clone()
+
+    def steps_done(self) -> int:
+        """Count all steps so far."""
+        return len(self.epochs) * self.steps + self.step
 
     def best_epoch(self) -> int | None:
         """Return which epoch had the best figure, the first of equal ones; None without figures."""
@@ -266,7 +303,7 @@ class _Run:
 
     def state(self) -> State:
         """Return all that `restore` needs."""
-        arrays = {f"network/{name}": tensor for name, tensor in self._weights().items()}
+        arrays = {f"network/{name}": tensor for name, tensor in self.weights().items()}
         arrays |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         for number, moments in self.optimiser.state_dict()["state"].items():
             arrays |= {f"optimiser/{number}/{name}": tensor for name, tensor in moments.items()}
@@ -286,7 +323,7 @@ class _Run:
         for name, array in state.arrays.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = torch.from_numpy(array)
-        different = sorted(set(parts["network"]) ^ set(self._weights()))
+        different = sorted(set(parts["network"]) ^ set(self.weights()))
         if different:
             what, rule = "a weight of the checkpoint", "the network's own weights and no others"
             raise ValueError(
@@ -304,7 +341,7 @@ class _Run:
         self.step, self.total = state.said["step"], state.said["total"]
         self.seconds = state.said["seconds"]
 
-    def _weights(self) -> dict[str, Tensor]:
+    def weights(self) -> dict[str, Tensor]:
         """Name the tensors that training can change."""
         frozen = {name for name, p in self.network.named_parameters() if not p.requires_grad}
         return {n: t.detach() for n, t in self.network.state_dict().items() if n not in frozen}

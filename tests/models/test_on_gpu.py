@@ -3,14 +3,24 @@
 import numpy as np
 import pytest
 
-from pyhybrid import Catalog, Interactions, SASRec, VQRec, load
+from pyhybrid import Catalog, Interactions, MultDAE, MultVAE, SASRec, VQRec, load
 
 torch = pytest.importorskip("torch", reason="needs torch")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 SASREC = {"dim": 16, "layers": 1, "dropout": 0.0, "lr": 0.005, "epochs": 5}
+MULTDAE = {"latent_dim": 8, "lr": 0.005, "epochs": 5}
+MULTVAE = {**MULTDAE, "hidden_dim": 16, "anneal_steps": 10}
 VQREC = {**SASREC, "text": "tfidf", "parts": 2, "bits": 3, "inner": 16}
 MODELS = {
+    "MultDAE": lambda **params: MultDAE(**{**MULTDAE, **params}),
+    "MultVAE": lambda **params: MultVAE(**{**MULTVAE, **params}),
+    "MultVAE, logistic": lambda **params: MultVAE(
+        **{**MULTVAE, "likelihood": "logistic", **params}
+    ),
+    "MultVAE, gaussian": lambda **params: MultVAE(
+        **{**MULTVAE, "likelihood": "gaussian", **params}
+    ),
     "SASRec": lambda **params: SASRec(**{**SASREC, **params}),
     "SASRec, binary cross-entropy": lambda **params: SASRec(**{**SASREC, "loss": "bce", **params}),
     "VQRec": lambda **params: VQRec(**{**VQREC, **params}),

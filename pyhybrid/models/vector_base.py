@@ -1,0 +1,95 @@
+"""What the models share that score by the inner product of a user's vector and an item's."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyhybrid import kernels
+from pyhybrid.data.matrices import csr
+from pyhybrid.models.torch_base import TorchRecommender
+from pyhybrid.ranking import Ranking
+from pyhybrid.training.devices import threads_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from scipy.sparse import csr_array
+
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.kernels.core import CSR, TopN
+
+__all__ = ["VectorRecommender"]
+
+
+class VectorRecommender(TorchRecommender):
+    """Score items by the inner product of their vectors and a history's.
+
+    A model sets `item_vectors` in its hook `_take` and implements `_user_vectors`.
+
+    Attributes:
+        item_vectors: float32 (rankable, dim), one row for each item that `rankable` lists; what an
+            index for nearest neighbours by inner product needs, beside `user_vectors`.
+    """
+
+    item_vectors: NDArray[np.float32]
+
+    def user_vectors(self, histories: Interactions | CSR) -> NDArray[np.float32]:
+        """Encode histories: float32 (rows, dim); zeros for an empty one.
+
+        A row's vector is the same bits whatever the other rows are.
+
+        Raises:
+            NotFittedError: Before `fit`.
+            ValueError: If a history names an unknown item, or is in no order and the model needs
+                one.
+        """
+        return self._user_vectors(self.axis.view(self._histories("user_vectors", histories)))
+
+    def similar_items(self, items: ArrayLike, n: int = 10) -> Ranking:
+        """Rank the items whose vectors have the largest cosine with each given item's.
+
+        Args:
+            items: Positions on the item axis, (rows,).
+            n: Items a row.
+
+        Returns:
+            A ranking whose rows are named by the given items' ids.
+        """
+        places, items = self._fitted("similar_items").own("similar_items", items)
+        directions = self._item_directions()
+        lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+        directions = directions / np.maximum(lengths, np.float32(1e-12))
+        indptr = np.arange(len(places) + 1)
+        ones = np.ones(len(places), dtype=np.float32)
+        itself = csr(ones, places, indptr, (len(places), len(directions)))
+        found, scores = kernels.top_n_factors(directions[places], directions, n, exclude=itself)
+        no_fallback = np.zeros(len(items), dtype=np.bool_)
+        ranked = self.axis.back(found)
+        return Ranking(ranked, scores, self.item_ids[items], self.item_ids, no_fallback)
+
+    @abstractmethod
+    def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        """Encode histories on the model's items: float32 (rows, dim)."""
+
+    def _item_directions(self) -> NDArray[np.float32]:
+        """Return what items are alike by: float32 (rankable, any width)."""
+        return self.item_vectors
+
+    def _score(self, histories: Interactions) -> NDArray[np.float32]:
+        return self._user_vectors(histories) @ self.item_vectors.T
+
+    def _rank(
+        self,
+        histories: Interactions,
+        n: int,
+        exclude: csr_array[np.float32] | None,
+        among: NDArray[np.int32] | None,
+        threads: int,
+    ) -> TopN:
+        with threads_of(threads):
+            users = self._user_vectors(histories)
+        return kernels.top_n_factors(
+            users, self.item_vectors, n, exclude=exclude, among=among, threads=threads
+        )

@@ -29,23 +29,21 @@ if TYPE_CHECKING:
 METRICS = ("ndcg@100", "recall_min@20", "recall_min@50")
 SEEDS = (0, 1, 2)
 EPOCHS = 200
-VAE = {"anneal_steps": [2_000, 8_000], "batch_size": [100, 500]}
-# What all arms of a comparison share, and what validation chooses from.
+DROPOUT = [0.5, 0.7]
+CAPPED = {"beta": [0.2, 0.5], "dropout": DROPOUT}
+VAE = {"anneal_steps": 2_000, "batch_size": 100}  # 41 steps an epoch
+# What all fits of an arm share, and what validation chooses from.
 ARMS: dict[str, tuple[type, dict[str, Any], dict[str, list[Any]]]] = {
-    "MultVAE": (MultVAE, {}, VAE),
-    "MultDAE": (MultDAE, {}, {"l2": [2e-6, 2e-5], "batch_size": [100, 500]}),
-    "MultVAE, logistic": (MultVAE, {"likelihood": "logistic"}, VAE),
-    "MultVAE, gaussian": (
-        MultVAE,
-        {"likelihood": "gaussian"},
-        {**VAE, "confidence": [5.0, 20.0]},
-    ),
-    "MultVAE, no KL": (MultVAE, {"beta": 0.0, "anneal_steps": 0}, {"batch_size": [100, 500]}),
+    "MultVAE": (MultVAE, VAE, CAPPED),
+    "MultDAE": (MultDAE, {"batch_size": 100}, {"l2": [2e-6, 2e-5], "dropout": DROPOUT}),
+    "MultVAE, no KL": (MultVAE, {**VAE, "beta": 0.0, "anneal_steps": 0}, {"dropout": DROPOUT}),
     "MultVAE, all of KL": (
         MultVAE,
-        {"beta": 1.0},
-        {"anneal_steps": [0, 200], "batch_size": [100, 500]},
+        {**VAE, "beta": 1.0},
+        {"anneal_steps": [0, 200], "dropout": DROPOUT},
     ),
+    "MultVAE, logistic": (MultVAE, {**VAE, "likelihood": "logistic"}, CAPPED),
+    "MultVAE, gaussian": (MultVAE, {**VAE, "likelihood": "gaussian"}, CAPPED),
 }
 
 
@@ -90,7 +88,7 @@ def choose(name: str, split: Split, runs: Path) -> dict[str, Any]:
     found = []
     for row in rows:
         params = {**shared, **row, "seed": SEEDS[0]}
-        rated = rate(kind, params, split, folder_of(runs, name, params))
+        rated = rate(kind, params, split, folder_of(runs, name, {**row, "seed": SEEDS[0]}))
         found.append((rated["validation"], rated["epoch"]))
         print(name, row, f"validation {found[-1][0]:.4f} in epoch {found[-1][1]}", flush=True)
     best = max(range(len(rows)), key=lambda k: found[k][0])
@@ -98,7 +96,7 @@ def choose(name: str, split: Split, runs: Path) -> dict[str, Any]:
 
 
 def folder_of(runs: Path, name: str, params: dict[str, Any]) -> Path:
-    parts = [name, *(f"{key}={value:g}" for key, value in params.items() if key != "likelihood")]
+    parts = [name, *(f"{key}={value:g}" for key, value in params.items())]
     return runs / "_".join(parts).replace(" ", "_").replace(",", "")
 
 
@@ -111,7 +109,8 @@ def main(pairs: Path, runs: Path, only: list[str]) -> None:
         seeds = []
         for seed in SEEDS:
             params = {**chosen["params"], "seed": seed}
-            seeds.append(rate(kind, params, split, folder_of(runs, name, params)))
+            folder = folder_of(runs, name, {**{k: params[k] for k in ARMS[name][2]}, "seed": seed})
+            seeds.append(rate(kind, params, split, folder))
             print(name, seed, {m: round(f["mean"], 4) for m, f in seeds[-1]["test"].items()})
         rows[name] = {**chosen, "seeds": seeds, **summary([run["test"] for run in seeds])}
     if only:

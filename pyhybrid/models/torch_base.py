@@ -193,11 +193,12 @@ class TorchRecommender(Recommender):
         who, recipe = type(self).__name__, self._recipe()
         device = device_of(who, recipe.device)
         processes, kept = self._processes(), None
-        run = self._run(interactions, catalog, validation, metric)
-        processes.require_same(who, "the run's fingerprint", digest(run))
-        if checkpoint is not None:
-            kept = Checkpoint(who, checkpoint, run)
-            kept.read()  # another run's is refused before anything long begins
+        if processes.count > 1 or checkpoint is not None:
+            run = self._run(interactions, catalog, validation, metric)
+            processes.require_same(who, "the run's fingerprint", digest(run))
+            if checkpoint is not None:
+                kept = Checkpoint(who, checkpoint, run)
+                kept.read()  # another run's is refused before anything long begins
         with threads_of(threads):
             with own_randomness(device, recipe.seed):
                 network = self._network(interactions, catalog)

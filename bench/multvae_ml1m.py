@@ -5,20 +5,22 @@
 The split is that of ``ml1m_strong.py``. Each arm's hyper-parameters are chosen from its grid with
 seed 0 by NDCG@100 on the validation users, whose best epoch is also what is rated; then it is
 fitted with three seeds and rated on the test users. Standard errors are over the test users, as in
-Liang et al. (WWW 2018), deviations over the seeds. Interrupted, the script goes on where it was.
+Liang et al. (WWW 2018), deviations over the seeds. Interrupted, the script goes on where it was;
+--only replaces the rows of some arms.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ml1m_strong import protocol
-from results import once, write_result
+from results import RESULTS, once, write_result
 
 import pyhybrid
 from pyhybrid import ESLER, MultDAE, MultVAE
@@ -113,11 +115,13 @@ def main(pairs: Path, runs: Path, only: list[str]) -> None:
             seeds.append(rate(kind, params, split, folder))
             print(name, seed, {m: round(f["mean"], 4) for m, f in seeds[-1]["test"].items()})
         rows[name] = {**chosen, "seeds": seeds, **summary([run["test"] for run in seeds])}
-    if only:
-        return
     esler = tested(ESLER(l2=700.0).fit(split.train), split)
-    rows = {"ESLER": {"params": {"l2": 700.0}, **summary([esler])}, **rows}
-    write_result("multvae_ml1m", {"rows": rows})
+    rows["ESLER"] = {"params": {"l2": 700.0}, **summary([esler])}
+    result = RESULTS / "multvae_ml1m.json"
+    rows = (json.loads(result.read_text())["rows"] if result.exists() else {}) | rows
+    write_result(
+        "multvae_ml1m", {"rows": {name: rows[name] for name in ("ESLER", *ARMS) if name in rows}}
+    )
 
 
 def summary(runs: list[dict[str, dict[str, float]]]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PUBLISHED = {"recall@20": 0.1641, "ndcg@20": 0.1335}
 METRICS = (*PUBLISHED, "recall@50", "ndcg@50")
 EPOCHS = 60
-RATED_USERS = 5_000  # of those with an item in the validation part, drawn once: a third of the time
+RATED_USERS = 5_000  # of those with an item in the validation part, drawn once
 # At most six; each step is about a sixtieth of an epoch at batch_size=500.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "beta 0.2": {"beta": 0.2, "anneal_steps": 10_000},

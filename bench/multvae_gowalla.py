@@ -1,12 +1,13 @@
 """MultVAE on gowalla's published split: chosen on a part of train, refitted on all of it.
 
-    python bench/multvae_gowalla.py [../shared/data/gowalla] [--runs build/runs/gowalla]
+    python bench/multvae_gowalla.py [../shared/data/gowalla] [--runs build/runs/gowalla] [--only NAME]
 
 BARS reports Recall@20 .1641 and NDCG@20 .1335 for its MultVAE. `valid_lightgcnpp.txt` is a
 published part of train: each configuration is fitted on the rest of train for at most 60 epochs and
 rated on that part after each; the best one, by NDCG@20, is fitted once more on all of train for the
 epochs that it took, and rated on test. Each fit keeps a checkpoint under --runs: run again after an
-interruption, the script goes on where it was; what is finished is read back.
+interruption, the script goes on where it was; what is finished is read back. --only fits one
+configuration and stops there, for as many processes as there are cores.
 """
 
 from __future__ import annotations
@@ -59,10 +60,13 @@ def fitted(train: Interactions, folder: Path, params: dict[str, Any], **fit: Any
     return model.fit(train, metric="ndcg@20", checkpoint=folder, progress=True, **fit)
 
 
-def choose(train: Interactions, validation: HeldOut, runs: Path) -> dict[str, dict[str, Any]]:
+def rate(
+    names: list[str], train: Interactions, validation: HeldOut, runs: Path
+) -> dict[str, dict[str, Any]]:
     """Rate each configuration on the validation part."""
     rated = {}
-    for name, params in CONFIGURATIONS.items():
+    for name in names:
+        params = CONFIGURATIONS[name]
         folder = runs / name.replace(" ", "_")
 
         def compute(folder: Path = folder, params: dict[str, Any] = params) -> dict[str, Any]:
@@ -76,11 +80,13 @@ def choose(train: Interactions, validation: HeldOut, runs: Path) -> dict[str, di
     return rated
 
 
-def main(data: Path, runs: Path) -> None:
+def main(data: Path, runs: Path, only: str | None) -> None:
     split = open_folder(data).split
     valid = find(data, "valid_lightgcnpp.txt")
     train, validation = without_validation(split, valid)
-    rated = choose(train, validation, runs)
+    rated = rate([only] if only else list(CONFIGURATIONS), train, validation, runs)
+    if only:
+        return
     best = max(rated, key=lambda name: rated[name]["ndcg@20"])
     params = {**CONFIGURATIONS[best], "epochs": rated[best]["epoch"]}
     folder = runs / "refitted"
@@ -107,5 +113,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", default=root.parent / "shared/data/gowalla")
     parser.add_argument("--runs", type=Path, default=root / "build/runs/gowalla")
+    parser.add_argument("--only", choices=CONFIGURATIONS)
     given = parser.parse_args()
-    main(given.data, given.runs)
+    main(given.data, given.runs, given.only)

@@ -72,16 +72,19 @@ PartCodebook::PartCodebook(std::int64_t entries, std::int64_t dim)
       halves_(size(round_up(entries, simd::kCentroids))),
       packed_(static_cast<std::int64_t>(halves_.size()) * dim) {}
 
-void PartCodebook::take(const float* centroids) {
-  centroids_ = centroids;
+void PartCodebook::set_origin(const float* centroids) {
   for (std::int64_t d = 0; d < dim_; ++d) {
     double sum = 0.0;
     for (std::int64_t c = 0; c < entries_; ++c) sum += centroids[c * dim_ + d];
     origin_[size(d)] = static_cast<float>(sum / static_cast<double>(entries_));
   }
+}
+
+void PartCodebook::take(const float* centroids) {
+  centroids_ = centroids;
   std::fill(halves_.begin(), halves_.end(), std::numeric_limits<float>::infinity());
   std::fill_n(packed_.data(), static_cast<std::int64_t>(halves_.size()) * dim_, 0.0F);
-  double longest = 0.0;
+  longest_squared_ = 0.0;
   for (std::int64_t c = 0; c < entries_; ++c) {
     float* to = packed_.data() + c / simd::kCentroids * dim_ * simd::kCentroids;
     double squares = 0.0;
@@ -91,10 +94,9 @@ void PartCodebook::take(const float* centroids) {
       squares += double{value} * value;
     }
     halves_[size(c)] = static_cast<float>(squares / 2.0);
-    longest = std::max(longest, squares);
+    longest_squared_ = std::max(longest_squared_, squares);
   }
   leave_out_copies();
-  longest_ = std::sqrt(longest);
 }
 
 /// A centroid that is the same as an earlier one is nobody's nearest; as infinitely far it can't
@@ -124,12 +126,11 @@ void PartCodebook::nearest(const char* who, const float* points, const float* ve
   // bits are cut off makes the lowest up to 2^-15 of itself larger than it is told.
   const double rounding = static_cast<double>(dim_ + 8) * std::numeric_limits<float>::epsilon();
   for (std::int64_t k = 0; k < count; ++k) {
-    const double half = halves[k];
     if (!std::isfinite(halves[k])) {
       throw bad_value(who, concat("the squared length of a part of vector ", first + k), halves[k],
                       "a finite number", kWayOut);
     }
-    const double largest = half + longest_ * (std::sqrt(2.0 * half) + longest_ / 2.0);
+    const double largest = 2.0 * halves[k] + longest_squared_;  // no half distance is larger
     const double low = double{best[k]} * (1.0 + kCut);
     // Beyond kMostSure a sum may have overflowed.
     const bool sure = largest<kMostSure&& double{second[k]} - low> rounding * largest;

@@ -29,6 +29,7 @@ void pq_encode(std::span<const float> vectors, std::int64_t rows, const Codebook
   std::vector<float> origin;
   for (std::int64_t part = 0; part < parts; ++part) {
     books.emplace_back(entries, dim);
+    books.back().set_origin(centroids.data() + part * entries * dim);
     books.back().take(centroids.data() + part * entries * dim);
     origin.insert(origin.end(), books.back().origin().begin(), books.back().origin().end());
   }
@@ -36,9 +37,8 @@ void pq_encode(std::span<const float> vectors, std::int64_t rows, const Codebook
   // A part's codebook stays in the L1 cache while it meets the vectors of all groups.
   for_each_block(
       ceil_div(rows, kRowsAtOnce), static_cast<double>(rows), threads, monitor, [&]() -> Worker {
-        auto groups = std::make_shared<std::vector<PointGroup>>();
-        for (std::int64_t k = 0; k < kGroups; ++k) groups->emplace_back(width);
-        return [&, groups](std::int64_t block, Ticker& ticker) {
+        return [&, turned = std::make_shared<TurnedVectors>(width, kGroups)](std::int64_t block,
+                                                                             Ticker& ticker) {
           const std::int64_t first = block * kRowsAtOnce;
           const std::int64_t end = std::min(rows, first + kRowsAtOnce);
           const float* from = vectors.data() + first * width;
@@ -46,13 +46,13 @@ void pq_encode(std::span<const float> vectors, std::int64_t rows, const Codebook
             return std::clamp<std::int64_t>(end - first - k * simd::kPoints, 0, simd::kPoints);
           };
           for (std::int64_t k = 0; k < kGroups && count(k) > 0; ++k) {
-            (*groups)[size(k)].take(from + k * simd::kPoints * width, width, count(k), origin);
+            turned->take(k, from + k * simd::kPoints * width, width, count(k), origin);
           }
           std::int32_t nearest[simd::kPoints];
           for (std::int64_t part = 0; part < shape.parts; ++part) {
             for (std::int64_t k = 0; k < kGroups && count(k) > 0; ++k) {
               const std::int64_t row = first + k * simd::kPoints;
-              books[size(part)].nearest("pq_encode", (*groups)[size(k)].points(part * shape.dim),
+              books[size(part)].nearest("pq_encode", turned->points(k, part * shape.dim),
                                         vectors.data() + row * width + part * shape.dim, width,
                                         count(k), row, nearest);
               for (std::int64_t v = 0; v < count(k); ++v) {

@@ -20,15 +20,21 @@ class PartTraining {
         rows_(rows),
         book_(shape.entries, shape.dim),
         vectors_(rows * shape.dim),
+        turned_(shape.dim, (rows + simd::kPoints - 1) / simd::kPoints),
         nearest_(size(rows)),
         sums_(size(shape.entries * shape.dim)),
         counts_(size(shape.entries)) {}
 
-  /// Takes a part of vectors that are `width` long; they are finite once assign() has seen them.
-  void take(const float* vectors, std::int64_t width) {
+  /// Takes a part of vectors that are `width` long, and the centroids that they begin with; the
+  /// vectors are finite once assign() has seen them.
+  void take(const float* vectors, std::int64_t width, const float* centroids) {
+    book_.set_origin(centroids);
     for (std::int64_t row = 0; row < rows_; ++row) {
       std::copy_n(vectors + row * width, dim_, vectors_.data() + row * dim_);
     }
+    for_each_group([&](std::int64_t group, std::int64_t row, std::int64_t count) {
+      turned_.take(group, vectors_.data() + row * dim_, dim_, count, book_.origin());
+    });
     std::fill(nearest_.begin(), nearest_.end(), -1);
   }
 
@@ -48,18 +54,25 @@ class PartTraining {
   bool assign(const float* centroids, Tick tick) {
     book_.take(centroids);
     bool changed = false;
-    for (std::int64_t row = 0; row < rows_; row += simd::kPoints) {
-      const std::int64_t count = std::min(simd::kPoints, rows_ - row);
-      const float* from = vectors_.data() + row * dim_;
+    for_each_group([&](std::int64_t group, std::int64_t row, std::int64_t count) {
       std::int32_t nearest[simd::kPoints];
-      group_.take(from, dim_, count, book_.origin());
-      book_.nearest("pq_train", group_.points(0), from, dim_, count, row, nearest);
+      book_.nearest("pq_train", turned_.points(group, 0), vectors_.data() + row * dim_, dim_, count,
+                    row, nearest);
       for (std::int64_t k = 0; k < count; ++k) {
         changed |= std::exchange(nearest_[size(row + k)], nearest[k]) != nearest[k];
       }
       tick(count);
-    }
+    });
     return changed;
+  }
+
+  /// Calls visit(group, first row, rows) for the groups of turned vectors.
+  template <class Visit>
+  void for_each_group(Visit visit) {
+    for (std::int64_t group = 0; group * simd::kPoints < rows_; ++group) {
+      const std::int64_t row = group * simd::kPoints;
+      visit(group, row, std::min(simd::kPoints, rows_ - row));
+    }
   }
 
   /// Moves each centroid to the mean of its vectors.
@@ -120,8 +133,8 @@ class PartTraining {
 
   std::int64_t entries_, dim_, rows_;
   PartCodebook book_;
-  PointGroup group_{dim_};
   Scratch<float> vectors_;  // (rows, dim)
+  TurnedVectors turned_;    // the same
   std::vector<std::int32_t> nearest_;
   std::vector<double> sums_;  // (entries, dim)
   std::vector<std::int64_t> counts_;
@@ -136,20 +149,20 @@ void pq_train(std::span<const float> vectors, std::int64_t rows, const CodebookS
   check_centroids("pq_train", shape, centroids);
   if (iterations < 0) throw bad_value("pq_train", "iterations", iterations, "0 or more");
   const auto per_part = static_cast<double>(rows * iterations);
-  for_each_block(shape.parts, per_part * static_cast<double>(shape.parts), threads, monitor,
-                 [&]() -> Worker {
-                   return [&, training = std::make_shared<PartTraining>(shape, rows)](
-                              std::int64_t part, Ticker& ticker) {
-                     training->take(vectors.data() + part * shape.dim, shape.parts * shape.dim);
-                     double done = 0.0;
-                     training->run(iterations, centroids.data() + part * shape.entries * shape.dim,
-                                   [&](std::int64_t count) {
-                                     ticker.advance(static_cast<double>(count));
-                                     done += static_cast<double>(count);
-                                   });
-                     ticker.advance(per_part - done);  // an early end counts as all
-                   };
-                 });
+  for_each_block(
+      shape.parts, per_part * static_cast<double>(shape.parts), threads, monitor, [&]() -> Worker {
+        return [&, training = std::make_shared<PartTraining>(shape, rows)](std::int64_t part,
+                                                                           Ticker& ticker) {
+          float* own = centroids.data() + part * shape.entries * shape.dim;
+          training->take(vectors.data() + part * shape.dim, shape.parts * shape.dim, own);
+          double done = 0.0;
+          training->run(iterations, own, [&](std::int64_t count) {
+            ticker.advance(static_cast<double>(count));
+            done += static_cast<double>(count);
+          });
+          ticker.advance(per_part - done);  // an early end counts as all
+        };
+      });
 }
 
 }  // namespace pyhybrid

@@ -1,6 +1,6 @@
 """MultVAE on gowalla's published split: chosen on a part of train, refitted on all of it.
 
-    python bench/multvae_gowalla.py [../shared/data/gowalla] [--runs build/runs/gowalla] [--only NAME]
+    python bench/multvae_gowalla.py [../shared/data/gowalla] [--runs build/runs/gowalla] [--only X]
 
 BARS reports Recall@20 .1641 and NDCG@20 .1335 for its MultVAE. `valid_lightgcnpp.txt` is a
 published part of train: each configuration is fitted on the rest of train for at most 60 epochs and

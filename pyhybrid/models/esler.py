@@ -7,6 +7,13 @@ matrix of behaviour, minimise ||X - X B||^2 + l2 ||B||^2 over B with a zero diag
 
 and score a history x by x B. A user has no parameters, so that users unknown from training are
 scored like any other.
+
+With a dropout p (EDLAE: H. Steck, "Autoencoders that don't overfit towards the Identity",
+NeurIPS 2020) items are learned from histories that lack a share p of themselves, as a user's next
+items do. In the mean over all that may be left out this is a ridge that grows with an item's count
+d_i, in the same closed form:
+
+    P = (X^T X + diag(l2 + p / (1 - p) d))^-1
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pyhybrid import kernels
-from pyhybrid.checks import count, positive, switch
+from pyhybrid.checks import count, positive, share, switch
 from pyhybrid.data.ids import arrow_ids, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
@@ -53,6 +60,8 @@ class ESLER(Recommender):
     Args:
         l2: The regularisation, in interactions. Published optima lie between 50 and 1000; tune it
             on a logarithmic grid. The optimum is flat: a factor of 2 costs little.
+        dropout: p above: the share of a history that is left out while learning, in the mean.
+            Published optima: a quarter to a third, with a smaller `l2`; it costs no time.
         min_count: Items with fewer training users are not learned and never recommended.
         keep_gram: Keep the Gram matrix beside the weights, and save it, so that `partial_fit` can
             add users later. Needs ``min_count=1``.
@@ -71,8 +80,16 @@ class ESLER(Recommender):
     weights: NDArray[np.float32]
     _has_weights: NDArray[np.bool_]
 
-    def __init__(self, *, l2: float = 500.0, min_count: int = 1, keep_gram: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        l2: float = 500.0,
+        dropout: float = 0.0,
+        min_count: int = 1,
+        keep_gram: bool = False,
+    ) -> None:
         self.l2 = positive("ESLER", "l2", l2)
+        self.dropout = share("ESLER", "dropout", dropout)
         self.min_count = count("ESLER", "min_count", min_count)
         self.keep_gram = switch("ESLER", "keep_gram", keep_gram)
         if self.keep_gram and self.min_count > 1:
@@ -119,7 +136,7 @@ class ESLER(Recommender):
             else:
                 known = np.searchsorted(rankable, self.rankable)
                 gram[np.ix_(known, known)] += self._gram
-            weights = kernels.esler_weights(gram, self.l2, threads=threads, progress=report)
+            weights = self._solve(gram, overwrite=False, threads=threads, progress=report)
         # From here on nothing fails: an interrupted partial_fit leaves the model as it was.
         self._axis = ItemAxis(self.item_ids, item_counts, rankable.astype(np.int32))
         self.weights, self._gram = weights, gram
@@ -201,14 +218,33 @@ class ESLER(Recommender):
         if self.keep_gram:
             self._gram = gram
             self._user_ids = interactions.user_ids[: None if self._users_are_named else 0]
-        self.weights = kernels.esler_weights(
+        self.weights = self._solve(
             gram,
-            self.l2,
             overwrite=not self.keep_gram,
             threads=threads,
             progress=part_of(report, _GRAM_SHARE, 1.0),
         )
         self._has_weights = np.asarray(self.weights.any(axis=1))
+
+    def _solve(
+        self,
+        gram: NDArray[np.float32],
+        *,
+        overwrite: bool,
+        threads: int,
+        progress: Callable[[float], object] | None,
+    ) -> NDArray[np.float32]:
+        """Return B; the Gram matrix stays as it is unless `overwrite` says otherwise."""
+        diagonal = np.einsum("ii->i", gram)  # a view
+        counts = diagonal.copy()
+        try:
+            diagonal += np.float32(self.dropout / (1 - self.dropout)) * counts
+            return kernels.esler_weights(
+                gram, self.l2, overwrite=overwrite, threads=threads, progress=progress
+            )
+        finally:
+            if not overwrite:
+                diagonal[:] = counts
 
     def _require_memory(self, items: int) -> None:
         matrices = 2 if self.keep_gram else 1

@@ -69,6 +69,48 @@ def test_the_weights_are_those_of_the_closed_form(l2: float, shape: tuple[int, i
     np.testing.assert_allclose(b.weights, wanted, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.25, 0.9])
+def test_dropout_is_a_ridge_that_grows_with_an_items_count(dropout: float) -> None:
+    x = draw(200, 30).toarray().astype(np.float64)
+    model = ESLER(l2=3.0, dropout=dropout).fit(csr_array(x.astype(np.float32)))
+    ridge = 3.0 + dropout / (1 - dropout) * x.sum(0)
+    for j in range(30):  # each column is a regression on the other items
+        others = np.arange(30) != j
+        left = x[:, others]
+        wanted = np.linalg.solve(left.T @ left + np.diag(ridge[others]), left.T @ x[:, j])
+        np.testing.assert_allclose(model.weights[others, j], wanted, rtol=1e-4, atol=2e-6)
+    assert (np.diag(model.weights) == 0).all()
+
+
+def test_dropout_is_what_leaving_items_out_at_random_comes_to() -> None:
+    # Items that are kept count 1 / (1 - p) times; a target is always left out.
+    rng = np.random.default_rng(0)
+    x, p, draws = draw(300, 6, density=0.4).toarray().astype(np.float64), 0.5, 400
+    model = ESLER(l2=1.0, dropout=p).fit(csr_array(x.astype(np.float32)))
+    kept = np.concatenate([x * (rng.random(x.shape) >= p) / (1 - p) for _ in range(draws)])
+    for j in range(6):
+        others = np.arange(6) != j
+        left, wanted = kept[:, others], np.tile(x[:, j], draws)
+        found = np.linalg.solve(left.T @ left + draws * np.eye(5), left.T @ wanted)
+        np.testing.assert_allclose(model.weights[others, j], found, atol=0.01)
+
+
+def test_dropout_leaves_a_kept_gram_as_it_is(seen: Interactions) -> None:
+    first, second = halves(seen)
+    grown = ESLER(l2=5.0, dropout=0.3, keep_gram=True).fit(first)
+    grown.partial_fit(second)
+    whole = ESLER(l2=5.0, dropout=0.3, keep_gram=True).fit(seen)
+    assert np.array_equal(grown.weights, whole.weights)
+    plain = ESLER(l2=5.0, keep_gram=True).fit(seen)
+    np.testing.assert_array_equal(whole._gram, plain._gram)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, np.nan])
+def test_dropout_is_a_share(dropout: float) -> None:
+    with pytest.raises(ValueError, match=r"ESLER: dropout is .*; expected"):
+        ESLER(dropout=dropout)
+
+
 def test_the_diagonal_is_zero_and_negative_weights_are_kept(model: ESLER) -> None:
     assert (np.diag(model.weights) == 0).all()
     assert 0.3 < (model.weights < 0).mean() < 0.7
@@ -136,7 +178,7 @@ def test_l2_is_a_number(l2: Any) -> None:
 @pytest.mark.parametrize("l2", [500, np.float32(500), np.int64(500)])
 def test_numbers_of_all_kinds_become_a_float(l2: Any) -> None:
     assert type(ESLER(l2=l2).l2) is float
-    assert repr(ESLER(l2=l2)) == "ESLER(l2=500.0, min_count=1, keep_gram=False)"
+    assert repr(ESLER(l2=l2)) == "ESLER(l2=500.0, dropout=0.0, min_count=1, keep_gram=False)"
 
 
 def test_an_integer_beyond_all_floats_is_no_positive_number() -> None:
@@ -572,6 +614,8 @@ def test_movielens_1m_gives_the_figures_of_the_specification() -> None:
     model = ESLER(l2=700.0).fit(train)
     best = figures(model)
     assert best == pytest.approx([0.4142, 0.4882, 0.4823, 0.4469, 0.2803], abs=6e-5)
+    denoising = figures(ESLER(l2=300.0, dropout=0.33).fit(train))
+    assert denoising == pytest.approx([0.4183, 0.4900, 0.4845, 0.4488, 0.2836], abs=6e-5)
     off_diagonal = ~np.eye(3671, dtype=np.bool_)
     assert (model.weights[off_diagonal] < 0).mean() == pytest.approx(0.52, abs=0.01)
     model.weights = np.maximum(model.weights, 0)

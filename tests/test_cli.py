@@ -18,7 +18,7 @@ import pytest
 from pyarrow import csv
 from typer.testing import CliRunner
 
-from pyhybrid import Interactions, cli, evaluate, load
+from pyhybrid import ESLER, Interactions, cli, evaluate, load
 from pyhybrid.data import splits, synthetic
 
 if TYPE_CHECKING:
@@ -156,8 +156,8 @@ def test_parameters_are_read_as_json_where_they_are(
     options = ["-p", "l2=2.5e1", "-p", "min_count=1", "--param", "keep_gram=true"]
     done = pyhybrid("fit", train, *options, "--out", tmp_path / "model")
     assert done.code == 0
-    assert load(tmp_path / "model").params == {"l2": 25.0, "min_count": 1, "keep_gram": True}
-    assert "ESLER(l2=25.0, min_count=1, keep_gram=True)" in done.out
+    assert load(tmp_path / "model").params == ESLER(l2=25.0, keep_gram=True).params
+    assert "ESLER(l2=25.0, keep_gram=True)" in done.out
     refused(pyhybrid("fit", train, "-p", "keep_gram=False", "--out", tmp_path / "m"), "keep_gram")
     done = pyhybrid("fit", train, "--model", "popularity", "--out", tmp_path / "model")
     assert done.code == 0
@@ -414,7 +414,7 @@ def test_options_out_of_range_end_in_one_line(
         ("l2=NaN", "l2 is nan; expected a positive number"),
         ("l2=much", "l2 is 'much'; expected a positive number"),
         ("min_count=0", "min_count is 0; expected 1 or more"),
-        ("lambda=3", "'lambda'; expected one of l2, min_count, keep_gram"),
+        ("lambda=3", "'lambda'; expected one of l2, dropout, min_count"),
         ("l2", "'l2'; expected NAME=VALUE"),
         ("=3", "'=3'; expected NAME=VALUE"),
     ],

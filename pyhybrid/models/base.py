@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Recommender(ABC):
         scores_cold_items: Whether items without a training interaction can be recommended.
     """
 
-    scores_cold_items: ClassVar[bool] = False
+    scores_cold_items: bool = False
     _axis: ItemAxis | None = None
     _users_are_named = True  # False after a fit on a bare CSR, whose row numbers are no ids
 
@@ -96,7 +96,10 @@ class Recommender(ABC):
         return type(self)(**{**self.params, **changes})
 
     def __repr__(self) -> str:
-        params = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+        """Name the class and the hyper-parameters that are not the default."""
+        usual = inspect.signature(type(self)).parameters
+        changed = {k: v for k, v in self.params.items() if v != usual[k].default}
+        params = ", ".join(f"{name}={value!r}" for name, value in changed.items())
         return f"{type(self).__name__}({params})"
 
     def fit(

@@ -14,30 +14,39 @@ items do. In the mean over all that may be left out this is a ridge that grows w
 d_i, in the same closed form:
 
     P = (X^T X + diag(l2 + p / (1 - p) d))^-1
+
+With texts, items that nobody took are scored too. An item's column of B is predicted from the
+columns of the items with a text like its own (`pyhybrid.models.text_columns`): where a is the
+mixture of known items that its text makes,
+
+    b = text_scale (B + text_direct I) a
+
+so that a known item in the history speaks for the new one as it speaks for the items like it, and,
+by text_direct, where it is like it itself. Known items keep their columns.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from pyhybrid import kernels
-from pyhybrid.checks import count, positive, share, switch
-from pyhybrid.data.ids import arrow_ids, positions
+from pyhybrid.checks import count, not_negative, positive, share, switch
+from pyhybrid.data.ids import positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.base import Recommender
+from pyhybrid.models.explanation import Explanation
+from pyhybrid.models.text_columns import checked_names, spread, text_mixtures
 from pyhybrid.progress import part_of, progress_bar
 from pyhybrid.ranking import Ranking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    import pyarrow as pa
     from numpy.typing import ArrayLike, NDArray
     from scipy.sparse import csr_array
 
@@ -45,9 +54,9 @@ if TYPE_CHECKING:
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 
-__all__ = ["ESLER", "Explanation"]
+__all__ = ["ESLER"]
 
-_GRAM_SHARE = 0.1  # of the time of a fit, for the progress bar
+_GRAM_SHARE, _SOLVED_SHARE = 0.1, 0.9  # of the time of a fit, for the progress bar
 
 
 class ESLER(Recommender):
@@ -64,10 +73,27 @@ class ESLER(Recommender):
             Published optima: a quarter to a third, with a smaller `l2`; it costs no time.
         min_count: Items with fewer training users are not learned and never recommended.
         keep_gram: Keep the Gram matrix beside the weights, and save it, so that `partial_fit` can
-            add users later. Needs ``min_count=1``.
+            add users later. Needs ``min_count=1``, and no `text`.
+        text: What encodes the texts of the catalogue that `fit` is then given: a model of
+            sentence-transformers, by name or folder (extra ``text``); "tfidf", which is fitted on
+            the learned items' texts; or a list of several, whose vectors are joined. Items that are
+            not learned, for the lack of training users, get weights from their texts. None: they
+            are not recommended.
+        text_l2: The ridge of the prediction from texts.
+        text_gamma: How fast texts grow unlike with the squared distance of their vectors, which
+            have length 1.
+        text_scale: What predicted weights are multiplied by, as a prediction is smaller than the
+            truth. Where a held-out user's new items are all unseen and others mostly seen, 2 and
+            more rank best (`tune` with ``candidates="joint"`` on a split with cold items).
+        text_direct: How much an item speaks by itself for new items whose texts are like its own.
+        text_landmarks: Beyond so many learned items the regression is approximated
+            (`text_columns.mixtures`).
+        seed: Of the draw of the landmarks.
 
     Attributes:
-        weights: float32 (rankable, rankable), B on the items that `rankable` lists.
+        weights: float32 (rankable, rankable), B on the items that `rankable` lists; with `text`
+            these are all. The row of an item that was not learned is zero: in a history it says
+            nothing.
 
     >>> from scipy.sparse import csr_array
     >>> x = csr_array(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]], dtype=np.float32))
@@ -87,6 +113,13 @@ class ESLER(Recommender):
         dropout: float = 0.0,
         min_count: int = 1,
         keep_gram: bool = False,
+        text: str | Sequence[str] | None = None,
+        text_l2: float = 0.2,
+        text_gamma: float = 0.5,
+        text_scale: float = 2.0,
+        text_direct: float = 0.2,
+        text_landmarks: int = 2000,
+        seed: int = 0,
     ) -> None:
         self.l2 = positive("ESLER", "l2", l2)
         self.dropout = share("ESLER", "dropout", dropout)
@@ -95,6 +128,16 @@ class ESLER(Recommender):
         if self.keep_gram and self.min_count > 1:
             # partial_fit could not tell what the items left out so far have to add.
             raise ValueError(describe("ESLER", "min_count", min_count, "1 with keep_gram=True"))
+        self.text = checked_names("ESLER", text)
+        self.scores_cold_items = self.text is not None
+        if self.keep_gram and self.scores_cold_items:
+            raise ValueError(describe("ESLER", "text", repr(text), "None with keep_gram=True"))
+        self.text_l2 = positive("ESLER", "text_l2", text_l2)
+        self.text_gamma = positive("ESLER", "text_gamma", text_gamma)
+        self.text_scale = positive("ESLER", "text_scale", text_scale)
+        self.text_direct = not_negative("ESLER", "text_direct", text_direct)
+        self.text_landmarks = count("ESLER", "text_landmarks", text_landmarks)
+        self.seed = count("ESLER", "seed", seed, least=0)
         self._gram: NDArray[np.float32] | None = None
         self._user_ids: NDArray[Any] | None = None
 
@@ -155,6 +198,11 @@ class ESLER(Recommender):
             A ranking whose rows are named by the given items' ids.
         """
         places, items = self._fitted("similar_items").own("similar_items", items)
+        few = np.flatnonzero(self.item_counts[items] < self.min_count)
+        if len(few):
+            value = f"{items[few[0]]}, which the model knows by its text alone"
+            rule = f"one with {self.min_count} training users or more"
+            raise ValueError(describe("similar_items", "item", value, rule))
         itself = _one_entry_rows(places, len(self.rankable))
         found, scores = kernels.top_n(itself, self.weights, n, exclude=itself)
         no_fallback = np.zeros(len(items), dtype=np.bool_)
@@ -199,7 +247,7 @@ class ESLER(Recommender):
 
     @property
     def _least_count(self) -> int:
-        return self.min_count
+        return 0 if self.scores_cold_items else self.min_count
 
     def _fit(
         self,
@@ -208,23 +256,58 @@ class ESLER(Recommender):
         threads: int,
         report: Callable[[float], object] | None,
     ) -> None:
-        del catalog
         self._gram = self._user_ids = None
         self.__dict__.pop("weights", None)  # an earlier fit's memory, before the new one's
-        self._require_memory(interactions.n_items)
+        items = interactions.n_items
+        learned = np.flatnonzero(interactions.item_counts() >= self.min_count)  # all without texts
+        self._require_memory(items, others=items - len(learned))
+        mixture = self._mixture(interactions.item_ids, learned, catalog)
+        # One matrix for everything: the learned items' Gram matrix and weights begin in its front.
+        whole = np.empty((items, items), dtype=np.float32)
+        front = whole.reshape(-1)[: len(learned) ** 2].reshape(len(learned), len(learned))
         gram = kernels.gram(
-            interactions.matrix, threads=threads, progress=part_of(report, 0.0, _GRAM_SHARE)
+            interactions.matrix[:, learned] if mixture is not None else interactions.matrix,
+            out=front,
+            threads=threads,
+            progress=part_of(report, 0.0, _GRAM_SHARE),
         )
         if self.keep_gram:
             self._gram = gram
             self._user_ids = interactions.user_ids[: None if self._users_are_named else 0]
-        self.weights = self._solve(
+        weights = self._solve(
             gram,
             overwrite=not self.keep_gram,
             threads=threads,
-            progress=part_of(report, _GRAM_SHARE, 1.0),
+            progress=part_of(report, _GRAM_SHARE, _SOLVED_SHARE if self.text else 1.0),
         )
+        if mixture is not None:
+            columns = weights @ mixture
+            columns += np.float32(self.text_direct) * mixture
+            columns *= np.float32(self.text_scale)
+            weights = spread(whole, learned, columns)
+        self.weights = weights
         self._has_weights = np.asarray(self.weights.any(axis=1))
+
+    def _mixture(
+        self, item_ids: NDArray[Any], learned: NDArray[np.int64], catalog: Catalog | None
+    ) -> NDArray[np.float32] | None:
+        """Return a of the other items, float32 (learned, others); None without texts."""
+        if self.text is None:
+            return None
+        if catalog is None:
+            way_out = "pass fit() a Catalog, for instance of titles"
+            raise ValueError(describe("ESLER", "catalog", None, "the items' texts", way_out))
+        is_learned = np.zeros(len(item_ids), dtype=np.bool_)
+        is_learned[learned] = True
+        return text_mixtures(
+            [self.text] if isinstance(self.text, str) else self.text,
+            np.array(catalog.texts(item_ids), dtype=object),
+            is_learned,
+            l2=self.text_l2,
+            gamma=self.text_gamma,
+            landmarks=self.text_landmarks,
+            seed=self.seed,
+        )
 
     def _solve(
         self,
@@ -246,11 +329,15 @@ class ESLER(Recommender):
             if not overwrite:
                 diagonal[:] = counts
 
-    def _require_memory(self, items: int) -> None:
+    def _require_memory(self, items: int, others: int = 0) -> None:
         matrices = 2 if self.keep_gram else 1
+        needed = 4 * matrices * items**2
+        if self.text is not None:  # the regression's features, the mixtures and their columns
+            learned = items - others
+            needed += 4 * learned * (min(learned, self.text_landmarks) + 2 * others)
         purpose = "the Gram matrix and the weights" if self.keep_gram else "the Gram matrix"
         way_out = "use fewer items (min_count=) or a larger machine"
-        require_memory("ESLER", f"{items} items", matrices * items**2 * 4, purpose, way_out)
+        require_memory("ESLER", f"{items} items", needed, purpose, way_out)
 
     @staticmethod
     def _refuse_known_users(new: NDArray[Any], known: NDArray[Any]) -> None:
@@ -293,37 +380,6 @@ class ESLER(Recommender):
         self._has_weights = arrays["has_weights"]
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """Hold the history items behind recommendations.
-
-    Attributes:
-        ranking: What is explained.
-        items: int32 (rows, ranked, n), positions on the item axis, largest contribution first;
-            -1 where there are fewer.
-        contributions: float32 (rows, ranked, n), the parts of the score.
-    """
-
-    ranking: Ranking
-    items: NDArray[np.int32]
-    contributions: NDArray[np.float32]
-
-    def to_arrow(self) -> pa.Table:
-        """Return user_id, item_id, history_item_id, contribution: one row a history item."""
-        import pyarrow as pa
-
-        row, rank, place = np.nonzero(self.items >= 0)
-        item_ids = arrow_ids(self.ranking.item_ids)
-        return pa.table(
-            {
-                "user_id": arrow_ids(self.ranking.row_ids).take(pa.array(row)),
-                "item_id": item_ids.take(pa.array(self.ranking.items[row, rank])),
-                "history_item_id": item_ids.take(pa.array(self.items[row, rank, place])),
-                "contribution": pa.array(self.contributions[row, rank, place]),
-            }
-        )
 
 
 def _one_entry_rows(columns: NDArray[Any], n_columns: int) -> csr_array[np.float32]:

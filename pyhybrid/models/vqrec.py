@@ -40,7 +40,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -64,13 +64,10 @@ if TYPE_CHECKING:
     from pyhybrid.data.held_out import HeldOut
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.models.vqrec_network import VQRecNetwork
-    from pyhybrid.text import TextEncoder
     from pyhybrid.training.checkpoints import Checkpoint
     from pyhybrid.training.loop import Epoch
 
 __all__ = ["VQRec"]
-
-_TFIDF, _NOISE = "tfidf", "noise"
 
 
 class VQRec(SequentialRecommender):
@@ -137,7 +134,7 @@ class VQRec(SequentialRecommender):
     array([[4, 6]])
     """
 
-    scores_cold_items: ClassVar[bool] = True
+    scores_cold_items: bool = True
     _no_part_of_a_run = ("device", "pretrained")  # the pre-trained model may have moved
 
     quantizer: ProductQuantizer
@@ -319,22 +316,12 @@ class VQRec(SequentialRecommender):
         self, texts: NDArray[np.object_], is_warm: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Encode the training items' texts in a call of their own: no other changes their bits."""
-        from pyhybrid.text import NoiseEncoder, SentenceTransformerEncoder, TfidfEncoder
+        from pyhybrid.text.by_name import encode_by_name
 
-        warm, cold = texts[is_warm].tolist(), texts[~is_warm].tolist()
-        encoder: TextEncoder
-        if self.text == _TFIDF:
-            encoder = TfidfEncoder(dim=_DIM_A_PART * self.parts).fit(warm)
-        elif self.text == _NOISE:
-            encoder = NoiseEncoder(dim=_DIM_A_PART * self.parts, seed=self.seed)
-        else:
-            encoder = SentenceTransformerEncoder(self.text, device=self.device)
-        found = encoder.encode(warm)
-        vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
-        vectors[is_warm] = found
-        if cold:
-            vectors[~is_warm] = encoder.encode(cold)
-        return vectors
+        dim = _DIM_A_PART * self.parts
+        return encode_by_name(
+            self.text, texts, is_warm, dim=dim, seed=self.seed, device=self.device
+        )
 
     def _batches(
         self, interactions: Interactions, generator: np.random.Generator

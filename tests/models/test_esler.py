@@ -178,7 +178,7 @@ def test_l2_is_a_number(l2: Any) -> None:
 @pytest.mark.parametrize("l2", [500, np.float32(500), np.int64(500)])
 def test_numbers_of_all_kinds_become_a_float(l2: Any) -> None:
     assert type(ESLER(l2=l2).l2) is float
-    assert repr(ESLER(l2=l2)) == "ESLER(l2=500.0, dropout=0.0, min_count=1, keep_gram=False)"
+    assert repr(ESLER(l2=l2, dropout=0.25)) == "ESLER(dropout=0.25)"
 
 
 def test_an_integer_beyond_all_floats_is_no_positive_number() -> None:

@@ -1,0 +1,179 @@
+"""What an item's text says of its weights: kernel ridge regression on the known items' texts.
+
+C. Saunders, A. Gammerman, V. Vovk, "Ridge Regression Learning Algorithm in Dual Variables", ICML
+1998; with landmarks as in C. Williams, M. Seeger, "Using the Nystrom Method to Speed Up Kernel
+Machines", NIPS 2000. Let the known items have text vectors v_i and columns of weights b_i. Then a
+new item's column is predicted as a mixture of theirs,
+
+    b = sum_i a_i b_i,    a = (K + l2 I)^-1 k,    K_ij = k(v_i, v_j),    k_i = k(v_i, v)
+
+with k(v, w) = exp(-gamma |v - w|^2). The mixture needs the texts alone, and holds for whatever is
+known of the known items: their weights, their scores for a user.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyhybrid.errors import describe
+from pyhybrid.text.by_name import encode_by_name
+from pyhybrid.text.encoders import unit_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["checked_names", "join_vectors", "mixtures", "spread", "text_mixtures"]
+
+_TFIDF_DIM = 512
+_ROWS = 4096  # of the kernel that are in memory at once
+_JITTER = 1e-6  # on the kernel of the landmarks, whose diagonal is 1: two may have the same text
+
+
+def checked_names(who: str, text: object) -> str | list[str] | None:
+    """Return what names encoders, one or a list of several; None stays.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    names = [text] if isinstance(text, str) else text
+    if names is None:
+        return None
+    if not isinstance(names, (list, tuple)) or not names:
+        raise TypeError(describe(who, "text", repr(text), "a name, or a list of names"))
+    for name in names:
+        if not isinstance(name, str) or not name:
+            expected = "the name or folder of a text model, or 'tfidf'"
+            raise TypeError(describe(who, "text", repr(name), expected))
+    return text if isinstance(text, str) else list(names)
+
+
+def text_mixtures(
+    names: list[str],
+    texts: NDArray[np.object_],
+    is_known: NDArray[np.bool_],
+    *,
+    l2: float,
+    gamma: float,
+    landmarks: int,
+    seed: int,
+) -> NDArray[np.float32]:
+    """Return the mixture of known items that each other item's text makes: `mixtures` from texts.
+
+    Args:
+        names: Encoders, as `encode_by_name` takes them, whose vectors are joined.
+        texts: str (items,). An item with an empty text gets zeros.
+        is_known: bool (items,).
+        l2: As `mixtures` takes it.
+        gamma: Likewise.
+        landmarks: Likewise.
+        seed: Likewise, and of "noise".
+
+    Returns:
+        float32 (known, others).
+    """
+    parts = [encode_by_name(name, texts, is_known, dim=_TFIDF_DIM, seed=seed) for name in names]
+    for part in parts:
+        part[texts == ""] = 0
+    joined = join_vectors(parts, is_known)
+    return mixtures(
+        joined[is_known], joined[~is_known], l2=l2, gamma=gamma, landmarks=landmarks, seed=seed
+    )
+
+
+def join_vectors(
+    parts: list[NDArray[np.float32]], is_known: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Join several vectors an item into one, of length 1: float32 (items, sum of their sizes).
+
+    Each part is centred on the known items' mean and scaled to length 1 first, so that all count
+    the same. A text without a vector (zeros) has none in that part.
+
+    Args:
+        parts: float32 (items, size) each.
+        is_known: bool (items,).
+    """
+    joined = []
+    for part in parts:
+        has_vector = part.any(axis=1)
+        centred = part.copy()
+        if (is_known & has_vector).any():
+            centred[has_vector] -= part[is_known & has_vector].mean(axis=0)
+        joined.append(unit_rows(centred))
+    return unit_rows(np.hstack(joined))
+
+
+def mixtures(
+    known: NDArray[np.float32],
+    new: NDArray[np.float32],
+    *,
+    l2: float,
+    gamma: float,
+    landmarks: int,
+    seed: int,
+) -> NDArray[np.float32]:
+    """Return by how much each known item counts for each new one, a: float32 (known, new).
+
+    Exact where there are no more known items than landmarks. Else the kernel is approximated from
+    m = `landmarks` of them, drawn by the seed: some 2 known m^2 floating-point operations, and
+    float32 (known, m + new) of memory.
+
+    Args:
+        known: Text vectors, float32 (known, dim), of length 1 or 0.
+        new: Likewise, (new, dim). One of zeros gets zeros.
+        l2: The ridge, beside the kernel's 1 on the diagonal.
+        gamma: How fast texts grow unlike.
+        landmarks: Known items that stand for all.
+        seed: Of the draw.
+
+    >>> known = np.eye(3, dtype=np.float32)
+    >>> mixtures(known, known[:1], l2=1.0, gamma=1.0, landmarks=3, seed=0).round(2)
+    array([[0.5 ],
+           [0.03],
+           [0.03]], dtype=float32)
+    """
+    from scipy.linalg import cho_factor, cho_solve, solve_triangular
+
+    order = np.random.default_rng(seed).permutation(len(known))[:landmarks]
+    marks = known[np.sort(order)]
+    # K is about F F^T with F = K_known,marks R^-1 and K_marks = R^T R; so a = F (F^T F + l2)^-1 f.
+    root = np.linalg.cholesky(_kernel(marks, marks, gamma) + _JITTER * np.eye(len(marks))).T
+    features = np.empty((len(known), len(marks)), dtype=np.float32)
+    inner = l2 * np.eye(len(marks))
+    for first in range(0, len(known), _ROWS):
+        rows = slice(first, first + _ROWS)
+        part = solve_triangular(root, _kernel(marks, known[rows], gamma), trans="T")
+        inner += part @ part.T
+        features[rows] = part.T
+    has_text = new.any(axis=1)
+    wanted = solve_triangular(root, _kernel(marks, new[has_text], gamma), trans="T")
+    found = np.zeros((len(known), len(new)), dtype=np.float32)
+    found[:, has_text] = features @ cho_solve(cho_factor(inner), wanted).astype(np.float32)
+    return found
+
+
+def _kernel(a: NDArray[Any], b: NDArray[Any], gamma: float) -> NDArray[np.float64]:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * (a @ b.T)
+    kernel: NDArray[np.float64] = np.exp(-gamma * np.maximum(squares, 0))
+    return kernel
+
+
+def spread(
+    whole: NDArray[np.float32], learned: NDArray[np.int64], columns: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Move the learned items' weights from the matrix' front to their rows and columns.
+
+    `columns`: those of the other items, (learned, others). Rows move from the last on, each
+    behind all that are still to be moved.
+    """
+    is_other = np.ones(len(whole), dtype=np.bool_)
+    is_other[learned] = False
+    flat = whole.reshape(-1)
+    for k in range(len(learned) - 1, -1, -1):
+        row = flat[k * len(learned) : (k + 1) * len(learned)].copy()
+        whole[learned[k], learned] = row
+        whole[learned[k], is_other] = columns[k]
+    whole[is_other] = 0
+    return whole

@@ -20,7 +20,8 @@ def test_new_texts_change_no_known_vector(name: str) -> None:
     assert found.shape == (5, 3)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found[KNOWN], moved[KNOWN])
-    assert not np.array_equal(found[~KNOWN], moved[~KNOWN]) or name == "tfidf"
+    if name == "noise":
+        assert not np.array_equal(found[~KNOWN], moved[~KNOWN])
 
 
 def test_tfidf_knows_the_words_of_known_texts_alone() -> None:

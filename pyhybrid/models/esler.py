@@ -63,15 +63,17 @@ class ESLER(Recommender):
     """Score an item by a learned weighted sum of the items in the history.
 
     Memory: one items x items float32 matrix (1.6 GB at 20,000 items, 6.7 GB at 41,000), over the
-    items with at least `min_count` training users; two with `keep_gram`. Time: items^3
-    floating-point operations, whatever the number of users.
+    items with at least `min_count` training users, or with `text` over all; two with `keep_gram`.
+    Time: items^3 floating-point operations, whatever the number of users. What `text` adds runs on
+    as many threads as NumPy's BLAS is set to.
 
     Args:
         l2: The regularisation, in interactions. Published optima lie between 50 and 1000; tune it
             on a logarithmic grid. The optimum is flat: a factor of 2 costs little.
         dropout: p above: the share of a history that is left out while learning, in the mean.
             Published optima: a quarter to a third, with a smaller `l2`; it costs no time.
-        min_count: Items with fewer training users are not learned and never recommended.
+        min_count: Items with fewer training users are not learned; without `text` they are never
+            recommended.
         keep_gram: Keep the Gram matrix beside the weights, and save it, so that `partial_fit` can
             add users later. Needs ``min_count=1``, and no `text`.
         text: What encodes the texts of the catalogue that `fit` is then given: a model of
@@ -83,8 +85,8 @@ class ESLER(Recommender):
         text_gamma: How fast texts grow unlike with the squared distance of their vectors, which
             have length 1.
         text_scale: What predicted weights are multiplied by, as a prediction is smaller than the
-            truth. Where a held-out user's new items are all unseen and others mostly seen, 2 and
-            more rank best (`tune` with ``candidates="joint"`` on a split with cold items).
+            truth: the more, the higher new items come among the others. `tune` it with
+            ``candidates="joint"`` on a split with cold items.
         text_direct: How much an item speaks by itself for new items whose texts are like its own.
         text_landmarks: Beyond so many learned items the regression is approximated
             (`text_columns.mixtures`).
@@ -260,6 +262,9 @@ class ESLER(Recommender):
         self.__dict__.pop("weights", None)  # an earlier fit's memory, before the new one's
         items = interactions.n_items
         learned = np.flatnonzero(interactions.item_counts() >= self.min_count)  # all without texts
+        if not len(learned):
+            rule = f"one item with {self.min_count} users or more"
+            raise ValueError(describe("ESLER", "number of items to learn from", 0, rule))
         self._require_memory(items, others=items - len(learned))
         mixture = self._mixture(interactions.item_ids, learned, catalog)
         # One matrix for everything: the learned items' Gram matrix and weights begin in its front.

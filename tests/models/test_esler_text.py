@@ -134,6 +134,12 @@ def test_texts_are_asked_for(data: tuple[Split, Catalog]) -> None:
         ESLER(text="tfidf").fit(data[0].train)
 
 
+def test_texts_alone_are_not_enough(data: tuple[Split, Catalog]) -> None:
+    model = ESLER(text="tfidf", min_count=10_000)
+    with pytest.raises(ValueError, match="number of items to learn from is 0; expected one item"):
+        model.fit(data[0].train, data[1])
+
+
 def test_texts_and_a_kept_gram_do_not_go_together() -> None:
     with pytest.raises(
         ValueError, match=re.escape("ESLER: text is 'tfidf'; expected None with keep")

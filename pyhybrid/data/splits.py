@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyhybrid.checks import check_share, count
-from pyhybrid.data.held_out import HeldOut, Split, hold_out, pairs_in, union
+from pyhybrid.data.cold import ROUNDING, cold_items, number_of
+from pyhybrid.data.held_out import HeldOut, Split, hold_out, pairs_in
 from pyhybrid.data.matrices import random_places, rows_of
 from pyhybrid.errors import describe
 
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.data.matrices import Events
 
-__all__ = ["HeldOut", "Split", "by_time", "cold_items", "leave_last", "random", "split", "strong"]
-
-_ROUNDING = 1e-9  # so that 20 % of 5, 0.9999999999999998 in floating point, is 1
+__all__ = [
+    "HeldOut",
+    "Split",
+    "by_time",
+    "cold_items",
+    "leave_last",
+    "pseudo_cold",
+    "random",
+    "split",
+    "strong",
+]
 
 
 def strong(
@@ -65,8 +74,8 @@ def strong(
     count("strong", "min_user", min_user, least=2)
     rng = np.random.default_rng(seed)
     users = rng.permutation(np.flatnonzero(np.diff(interactions.matrix.indptr) >= min_user))
-    n_test = _number("strong", "test", test, len(users))
-    n_validation = _number("strong", "validation", validation, len(users)) if validation else 0
+    n_test = number_of("strong", "test", test, len(users))
+    n_validation = number_of("strong", "validation", validation, len(users)) if validation else 0
     n_held_out, limit = n_test + n_validation, min(len(users), interactions.n_users - 1)
     if n_held_out > limit:
         expected = f"at most {limit} users"
@@ -181,10 +190,10 @@ def by_time(
             raise ValueError(describe("by_time", "validation_from", validation_from, expected))
         check_share("by_time", "test", test)
         latest = np.sort(times)[::-1]
-        test_from = latest[_number("by_time", "test", test, len(times)) - 1]
+        test_from = latest[number_of("by_time", "test", test, len(times)) - 1]
         if validation:
             check_share("by_time", "validation", validation)
-            number = _number("by_time", "test + validation", test + validation, len(times))
+            number = number_of("by_time", "test + validation", test + validation, len(times))
             validation_from = latest[number - 1]
     if validation_from is not None and not validation_from < test_from:
         expected = f"a time before test_from, which is {test_from}"
@@ -239,7 +248,7 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
     indptr = interactions.matrix.indptr
     bounds = indptr if per_user else indptr[[0, -1]]
     sizes = _held_out_sizes(np.diff(bounds), test + validation)
-    n_validation = np.floor(sizes * (validation / (test + validation)) + _ROUNDING)
+    n_validation = np.floor(sizes * (validation / (test + validation)) + ROUNDING)
     rows, places = rows_of(bounds), random_places(bounds, np.random.default_rng(seed))
     is_train, is_validation = places >= sizes[rows], places < n_validation[rows]
     train = interactions.keep_pairs(is_train)
@@ -251,66 +260,43 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
     return Split(train, held_out(is_test), held_out(is_validation) if validation else None)
 
 
-def cold_items(
-    data: Interactions | Split, *, share: float = 0.2, min_count: int = 1, seed: int = 0
+def pseudo_cold(
+    train: Interactions,
+    *,
+    share: float = 0.2,
+    min_count: int = 1,
+    users: float = 0.1,
+    fold_in: float = 0.8,
+    seed: int = 0,
 ) -> Split:
-    """Remove a random share of the items from training altogether.
+    """Split a train once more, to choose how new items are to be ranked.
 
-    On interactions, the users of cold items are the test part: their warm items the history,
-    their cold items the targets. On a split, the cold items leave train and all histories, and
-    whatever a held-out user has of them, in the history or as a target, becomes a target; of test
-    alone where the user is in validation too.
+    What no user of `train` has, such as the cold items of the split that it comes from, is left
+    out altogether, so that choosing has no look at them; give models a catalogue of the others,
+    ``catalog.select(split.train.item_ids)``. Of these a share becomes cold as in `cold_items`; a
+    share of the users, and as many once more, are held out as in `strong`.
 
     Args:
-        data: Interactions, or what another way of splitting gave.
-        share: Share of the items with at least `min_count` users in train (or in the
-            interactions), rounded down but at least one.
+        train: A split's train, or other interactions.
+        share: Share of the items with at least `min_count` users that become cold.
         min_count: At least 1.
-        seed: The same seed gives the same items.
+        users: Share of the users (or, an int, how many) in each of validation and test.
+        fold_in: Share of a held-out user's items that make the history.
+        seed: The same seed gives the same split.
 
     Raises:
         ValueError: If a number is out of its range or nothing is left to train on.
 
-    >>> from pyhybrid.data import Interactions
-    >>> data = Interactions.from_columns([1, 1, 2, 2], [10, 11, 10, 12])
-    >>> parts = cold_items(data, share=0.4)
-    >>> len(parts.cold_items), parts.train.item_counts()[parts.cold_columns()]
-    (1, array([0]))
+    >>> from pyhybrid.data import synthetic
+    >>> interactions, _ = synthetic.topics(users=100, items=50)
+    >>> outer = split(interactions, cold=0.2)
+    >>> inner = pseudo_cold(outer.train)
+    >>> len(inner.cold_items), set(inner.train.item_ids) & set(outer.cold_items)
+    (8, set())
     """
-    check_share("cold_items", "share", share)
-    count("cold_items", "min_count", min_count, least=1)
-    whole = data.train if isinstance(data, Split) else data
-    candidates = np.flatnonzero(whole.item_counts() >= min_count)
-    if not len(candidates):
-        what = f"number of items with at least {min_count} users"
-        raise ValueError(describe("cold_items", what, 0, "at least one", "lower min_count="))
-    number = _number("cold_items", "share", share, len(candidates))
-    cold = np.zeros(whole.n_items, dtype=np.bool_)
-    cold[np.random.default_rng(seed).permutation(candidates)[:number]] = True
-
-    def warm(part: Interactions) -> Interactions:
-        return part.keep_pairs(~cold[part.matrix.indices])
-
-    def remove(part: HeldOut) -> HeldOut:
-        now_targets = part.histories.keep_pairs(cold[part.histories.matrix.indices])
-        targets = union(part.targets, now_targets)
-        return HeldOut(warm(part.histories), targets, part.exclude_seen)
-
-    if isinstance(data, Split):
-        parts = {name: remove(part) for name, part in data.held_out.items()}
-        validation = parts.get("validation")
-        if validation is not None and validation.exclude_seen:
-            # What a user had of cold items would be a target of both parts; test keeps it.
-            del parts["validation"]
-            own = ~pairs_in(validation.targets, parts["test"].targets)
-            if own.any():
-                targets = validation.targets.keep_pairs(own)
-                parts["validation"] = hold_out("cold_items", validation.histories, targets)
-        cold |= data.cold_columns()
-    else:
-        targets = data.keep_pairs(cold[data.matrix.indices])
-        parts = {"test": hold_out("cold_items", warm(data), targets)}
-    return Split(warm(whole), **parts, cold_items=whole.item_ids[cold])
+    known = train.with_items(train.item_ids[train.item_counts() > 0])
+    parts = strong(known, validation=users, test=users, fold_in=fold_in, seed=seed)
+    return cold_items(parts, share=share, min_count=min_count, seed=seed)
 
 
 _WAYS: dict[str, Callable[..., Split]] = {
@@ -383,13 +369,5 @@ def _first_events(interactions: Interactions) -> NDArray[np.bool_]:
 
 def _held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:
     """Take a share of each size, rounded down: at least 1 and all but 1 at most, of 1 none."""
-    held_out: NDArray[np.int64] = np.floor(sizes * share + _ROUNDING).astype(np.int64)
+    held_out: NDArray[np.int64] = np.floor(sizes * share + ROUNDING).astype(np.int64)
     return held_out.clip(min=1).clip(max=sizes - 1)
-
-
-def _number(who: str, what: str, share: float, of: int) -> int:
-    """Turn a share of `of` into a number, rounded down but at least 1; an int is a number."""
-    if isinstance(share, (int, np.integer)) and not isinstance(share, bool) and share >= 1:
-        return int(share)
-    check_share(who, what, share)
-    return max(1, int(share * of + _ROUNDING))

@@ -247,6 +247,42 @@ def test_random_over_all_pairs(data: Interactions) -> None:
     assert len(pairs(parts.train)) == size - int(0.3 * size)
 
 
+# pseudo_cold
+
+
+def test_choosing_for_new_items_has_no_look_at_those_of_the_test(data: Interactions) -> None:
+    outer = split(data, "strong", cold=0.2, seed=1)
+    inner = splits.pseudo_cold(outer.train, share=0.25, seed=2)
+    assert not set(inner.train.item_ids) & set(outer.cold_items)
+    assert set(inner.train.item_ids) | set(outer.cold_items) <= set(data.item_ids)
+    assert len(inner.cold_items) == inner.train.n_items // 4
+    assert not inner.train.item_counts()[inner.cold_columns()].any()
+    known = pairs(outer.train)
+    for part in (inner.train, *(h.histories for h in inner.held_out.values())):
+        assert pairs(part) <= known
+    for held_out in inner.held_out.values():
+        assert pairs(held_out.targets) <= known
+        targets = set(held_out.targets.item_ids[held_out.targets.matrix.indices].tolist())
+        assert targets & set(inner.cold_items)
+        assert targets - set(inner.cold_items)
+        # Held-out users are not in train.
+        users = held_out.targets.user_ids[np.diff(held_out.targets.matrix.indptr) > 0]
+        train_users = inner.train.user_ids[np.diff(inner.train.matrix.indptr) > 0]
+        assert not set(users) & set(train_users)
+
+
+def test_the_seed_draws_the_pseudo_cold_items(data: Interactions) -> None:
+    one, again, other = (splits.pseudo_cold(data, seed=seed) for seed in (0, 0, 1))
+    assert one.cold_items.tolist() == again.cold_items.tolist() != other.cold_items.tolist()
+    assert same(one.train, again.train)
+
+
+def test_pseudo_cold_items_have_users_enough(data: Interactions) -> None:
+    parts = splits.pseudo_cold(data, share=0.5, min_count=8)
+    counts = dict(zip(data.item_ids.tolist(), data.item_counts(), strict=True))
+    assert min(counts[item] for item in parts.cold_items.tolist()) >= 8
+
+
 # cold_items
 
 

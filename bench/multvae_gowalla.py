@@ -36,7 +36,6 @@ RATED_USERS = 5_000  # of those with an item in the validation part, drawn once
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "beta 0.2": {"beta": 0.2, "anneal_steps": 10_000},
     "beta 0.5": {"beta": 0.5, "anneal_steps": 5_000},
-    "beta 1": {"beta": 1.0, "anneal_steps": 3_600},
 }
 
 

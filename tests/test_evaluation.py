@@ -415,7 +415,7 @@ def test_tune_never_looks_at_test(split: Split) -> None:
 
 def test_tune_keeps_the_parameters_that_the_grid_does_not_name(split: Split) -> None:
     tuning = tune(ESLER(l2=7.0, keep_gram=True), {"min_count": [1]}, split)
-    assert tuning.model.params == {"l2": 7.0, "min_count": 1, "keep_gram": True}
+    assert tuning.model.params == ESLER(l2=7.0, min_count=1, keep_gram=True).params
 
 
 def test_of_equals_the_first_in_grid_order_wins(split: Split) -> None:

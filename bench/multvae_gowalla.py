@@ -36,6 +36,8 @@ RATED_USERS = 5_000  # of those with an item in the validation part, drawn once
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "beta 0.2": {"beta": 0.2, "anneal_steps": 10_000},
     "beta 0.5": {"beta": 0.5, "anneal_steps": 5_000},
+    "beta 0.8, sooner": {"beta": 0.8, "anneal_steps": 2_000},
+    "beta 0.6, sooner, dropout 0.2": {"beta": 0.6, "anneal_steps": 2_000, "dropout": 0.2},
 }
 
 

@@ -98,9 +98,8 @@ class Recommender(ABC):
     def __repr__(self) -> str:
         """Name the class and the hyper-parameters that are not the default."""
         usual = inspect.signature(type(self)).parameters
-        changed = {k: v for k, v in self.params.items() if v != usual[k].default}
-        params = ", ".join(f"{name}={value!r}" for name, value in changed.items())
-        return f"{type(self).__name__}({params})"
+        changed = (f"{k}={v!r}" for k, v in self.params.items() if v != usual[k].default)
+        return f"{type(self).__name__}({', '.join(changed)})"
 
     def fit(
         self,

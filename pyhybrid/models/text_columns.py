@@ -168,12 +168,11 @@ def spread(
     `columns`: those of the other items, (learned, others). Rows move from the last on, each
     behind all that are still to be moved.
     """
-    is_other = np.ones(len(whole), dtype=np.bool_)
-    is_other[learned] = False
+    others = np.setdiff1d(np.arange(len(whole)), learned)
+    place = np.argsort(np.concatenate([learned, others]))  # where each item's weight stands now
     flat = whole.reshape(-1)
     for k in range(len(learned) - 1, -1, -1):
-        row = flat[k * len(learned) : (k + 1) * len(learned)].copy()
-        whole[learned[k], learned] = row
-        whole[learned[k], is_other] = columns[k]
-    whole[is_other] = 0
+        row = np.concatenate([flat[k * len(learned) : (k + 1) * len(learned)], columns[k]])
+        np.take(row, place, out=whole[learned[k]], mode="clip")
+    whole[others] = 0
     return whole

@@ -40,7 +40,7 @@ from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.base import Recommender
 from pyhybrid.models.explanation import Explanation
-from pyhybrid.models.text_columns import checked_names, spread, text_mixtures
+from pyhybrid.models.text_columns import checked_names, mixtures, spread, text_vectors
 from pyhybrid.progress import part_of, progress_bar
 from pyhybrid.ranking import Ranking
 
@@ -304,10 +304,12 @@ class ESLER(Recommender):
             raise ValueError(describe("ESLER", "catalog", None, "the items' texts", way_out))
         is_learned = np.zeros(len(item_ids), dtype=np.bool_)
         is_learned[learned] = True
-        return text_mixtures(
-            [self.text] if isinstance(self.text, str) else self.text,
-            np.array(catalog.texts(item_ids), dtype=object),
-            is_learned,
+        names = [self.text] if isinstance(self.text, str) else self.text
+        texts = np.array(catalog.texts(item_ids), dtype=object)
+        vectors = text_vectors(names, texts, is_learned, seed=self.seed)
+        return mixtures(
+            vectors[is_learned],
+            vectors[~is_learned],
             l2=self.text_l2,
             gamma=self.text_gamma,
             landmarks=self.text_landmarks,

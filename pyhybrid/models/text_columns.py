@@ -24,7 +24,7 @@ from pyhybrid.text.encoders import unit_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["checked_names", "join_vectors", "mixtures", "spread", "text_mixtures"]
+__all__ = ["checked_names", "join_vectors", "mixtures", "spread", "text_vectors"]
 
 _TFIDF_DIM = 512
 _ROWS = 4096  # of the kernel that are in memory at once
@@ -49,37 +49,21 @@ def checked_names(who: str, text: object) -> str | list[str] | None:
     return text if isinstance(text, str) else list(names)
 
 
-def text_mixtures(
-    names: list[str],
-    texts: NDArray[np.object_],
-    is_known: NDArray[np.bool_],
-    *,
-    l2: float,
-    gamma: float,
-    landmarks: int,
-    seed: int,
+def text_vectors(
+    names: list[str], texts: NDArray[np.object_], is_known: NDArray[np.bool_], *, seed: int
 ) -> NDArray[np.float32]:
-    """Return the mixture of known items that each other item's text makes: `mixtures` from texts.
+    """Encode the items' texts for `mixtures`: float32 (items, dim), of length 1 or 0.
 
     Args:
         names: Encoders, as `encode_by_name` takes them, whose vectors are joined.
         texts: str (items,). An item with an empty text gets zeros.
         is_known: bool (items,).
-        l2: As `mixtures` takes it.
-        gamma: Likewise.
-        landmarks: Likewise.
-        seed: Likewise, and of "noise".
-
-    Returns:
-        float32 (known, others).
+        seed: Of "noise".
     """
     parts = [encode_by_name(name, texts, is_known, dim=_TFIDF_DIM, seed=seed) for name in names]
     for part in parts:
         part[texts == ""] = 0
-    joined = join_vectors(parts, is_known)
-    return mixtures(
-        joined[is_known], joined[~is_known], l2=l2, gamma=gamma, landmarks=landmarks, seed=seed
-    )
+    return join_vectors(parts, is_known)
 
 
 def join_vectors(

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from pyhybrid import ESLER, Catalog, Interactions, Popularity, evaluate, memory
 from pyhybrid.data import Split, splits, synthetic
-from pyhybrid.models.text_columns import text_mixtures
+from pyhybrid.models.text_columns import mixtures, text_vectors
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,8 @@ def test_a_cold_column_is_the_mixture_of_known_ones(
     model.fit(parts.train, catalog)
     warm = learned(model)
     texts = np.array(catalog.texts(model.item_ids), dtype=object)
-    a = text_mixtures(["tfidf"], texts, warm, l2=0.2, gamma=0.7, landmarks=2000, seed=0)
+    vectors = text_vectors(["tfidf"], texts, warm, seed=0)
+    a = mixtures(vectors[warm], vectors[~warm], l2=0.2, gamma=0.7, landmarks=2000, seed=0)
     b = model.weights[np.ix_(warm, warm)].astype(np.float64)
     wanted = scale * (b @ a + direct * a)
     np.testing.assert_allclose(model.weights[np.ix_(warm, ~warm)], wanted, rtol=1e-4, atol=1e-6)

@@ -38,6 +38,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "beta 0.5": {"beta": 0.5, "anneal_steps": 5_000},
     "beta 0.8, sooner": {"beta": 0.8, "anneal_steps": 2_000},
     "beta 0.6, sooner, dropout 0.2": {"beta": 0.6, "anneal_steps": 2_000, "dropout": 0.2},
+    "beta 0.8, sooner, no hidden layers": {"hidden_dim": 0, "beta": 0.8, "anneal_steps": 2_000},
 }
 
 

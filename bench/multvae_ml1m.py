@@ -37,6 +37,7 @@ VAE = {"anneal_steps": 2_000, "batch_size": 100}  # 41 steps an epoch
 # What all fits of an arm share, and what validation chooses from.
 ARMS: dict[str, tuple[type, dict[str, Any], dict[str, list[Any]]]] = {
     "MultVAE": (MultVAE, VAE, CAPPED),
+    "MultVAE, no hidden layers": (MultVAE, {**VAE, "hidden_dim": 0}, CAPPED),
     "MultDAE": (MultDAE, {"batch_size": 100}, {"l2": [2e-6, 2e-5], "dropout": DROPOUT}),
     "MultVAE, no KL": (MultVAE, {**VAE, "beta": 0.0, "anneal_steps": 0}, {"dropout": DROPOUT}),
     "MultVAE, all of KL": (

@@ -203,7 +203,7 @@ def multvae_gowalla() -> str:
     lines.append(f"| BARS, MultVAE | {published['recall@20']:.4f} | {published['ndcg@20']:.4f} |")
     lines.append(f"| `MultVAE({params})` | {test['recall@20']:.4f} | {test['ndcg@20']:.4f} |")
     place = f"({computed_on([test])}; `python bench/multvae_gowalla.py`)"
-    return "\n".join([*lines, "", f"Fit {test['seconds'] / 60:.0f} minutes {place}"])
+    return "\n".join([*lines, "", f"Fit {test['seconds']:.0f} s {place}"])
 
 
 def multvae_tried() -> str:

@@ -66,12 +66,11 @@ class Batch(NamedTuple):
 class Autoencoder(VectorRecommender):
     """Reconstruct users' rows, and rank items by what comes out.
 
-    A subclass says what stands between the first layer, with an output of `_width`, and the last.
+    A subclass says what stands between the first layer, which is linear, and the last.
     """
 
     _clip: ClassVar[float | None] = None  # as the authors' code has none
     _trains_in_parts: ClassVar[bool] = True
-    _width_name: ClassVar[str]  # the hyper-parameter that `_width` is
     _encoder: nn.ModuleDict
     dropout: float
     likelihood: Likelihood
@@ -80,8 +79,13 @@ class Autoencoder(VectorRecommender):
 
     @property
     @abstractmethod
-    def _width(self) -> int:
-        """The width of the first layer and of the one before the last."""
+    def _widths(self) -> tuple[int, int]:
+        """How wide what the first layer gives is, and what the last one takes."""
+
+    @property
+    def _width_name(self) -> str:
+        """Name the hyper-parameter that the widths go with."""
+        return "latent_dim"
 
     def _set_loss(
         self, who: str, *, dropout: float, likelihood: Likelihood, confidence: float, l2: float
@@ -99,7 +103,7 @@ class Autoencoder(VectorRecommender):
         del catalog
         self._require(interactions)
         network = self._new_encoder(interactions.n_items)
-        network["output"] = nn.Linear(self._width, interactions.n_items)
+        network["output"] = nn.Linear(self._widths[1], interactions.n_items)
         network.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         for tensor in network.parameters():
             if tensor.ndim > 1:
@@ -109,12 +113,13 @@ class Autoencoder(VectorRecommender):
         return network
 
     def _new_encoder(self, items: int) -> nn.ModuleDict:
-        """Make the layers before the last one; `_width` wide at both ends."""
+        """Make the layers before the last one."""
         import torch
         from torch import nn
 
-        first = nn.EmbeddingBag(items, self._width, mode="sum", include_last_offset=True)
-        bias = nn.ParameterDict({"input": torch.zeros(self._width)})
+        width = self._widths[0]
+        first = nn.EmbeddingBag(items, width, mode="sum", include_last_offset=True)
+        bias = nn.ParameterDict({"input": torch.zeros(width)})
         return nn.ModuleDict({"input": first, "bias": bias, **self._middle_layers()})
 
     def _require(self, interactions: Interactions) -> None:
@@ -130,10 +135,11 @@ class Autoencoder(VectorRecommender):
             way_out = "read the interactions without weight="
             raise ValueError(describe(who, "a weight", float(weights[bad[0]]), rule, way_out))
         items, device = interactions.n_items, device_of(who, self.device)
-        weights_bytes = 4 * 2 * items * self._width
-        scores = catalog_bytes(self.batch_size, items, self._width, device)
+        first, last = self._widths
+        weights_bytes = 4 * items * (first + last)
+        scores = catalog_bytes(self.batch_size, items, last, device)
         way_out = f"use a smaller {self._width_name}=, or fewer items"
-        size = f"{items} items at a width of {self._width}"
+        size = f"{items} items at a width of {last}"
         require_memory(who, size, _COPIES * weights_bytes + scores, "the training", way_out)
 
     def _steps(self, interactions: Interactions) -> int:
@@ -213,7 +219,7 @@ class Autoencoder(VectorRecommender):
     def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
         """Return the states before the last layer, and a 1 for its bias: (rows, width + 1)."""
         states = self._encode(
-            histories, self._width, lambda first: self._middle(self._encoder, first, None)[0]
+            histories, self._widths[1], lambda first: self._middle(self._encoder, first, None)[0]
         )
         is_known = np.diff(histories.matrix.indptr) > 0
         return np.column_stack([states, is_known.astype(np.float32)])
@@ -270,11 +276,10 @@ class Autoencoder(VectorRecommender):
 
 
 def _first_layer(network: Any, items: Tensor, indptr: Tensor, values: Tensor) -> Tensor:
-    """Return tanh(W_1 x + b_1) of sparse rows x: (rows, width)."""
-    import torch
-
+    """Return W_1 x + b_1 of sparse rows x: (rows, width)."""
     summed = network["input"](items, indptr, per_sample_weights=values)
-    return torch.tanh(summed + network["bias"]["input"])
+    states: Tensor = summed + network["bias"]["input"]
+    return states
 
 
 def _users(interactions: Interactions) -> NDArray[np.int64]:

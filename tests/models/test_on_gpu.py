@@ -9,12 +9,15 @@ torch = pytest.importorskip("torch", reason="needs torch")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 SASREC = {"dim": 16, "layers": 1, "dropout": 0.0, "lr": 0.005, "epochs": 5}
-MULTDAE = {"latent_dim": 8, "lr": 0.005, "epochs": 5}
+MULTDAE = {"latent_dim": 8, "lr": 0.005, "batch_size": 8, "epochs": 5}
 MULTVAE = {**MULTDAE, "hidden_dim": 16, "anneal_steps": 10}
 VQREC = {**SASREC, "text": "tfidf", "parts": 2, "bits": 3, "inner": 16}
 MODELS = {
     "MultDAE": lambda **params: MultDAE(**{**MULTDAE, **params}),
     "MultVAE": lambda **params: MultVAE(**{**MULTVAE, **params}),
+    "MultVAE without hidden layers": lambda **params: MultVAE(
+        **{**MULTVAE, "hidden_dim": 0, **params}
+    ),
     "MultVAE, logistic": lambda **params: MultVAE(
         **{**MULTVAE, "likelihood": "logistic", **params}
     ),

@@ -23,7 +23,11 @@ def gram(
     x: Csr, out: NDArray[np.float32] | NDArray[np.float64], threads: int, progress: _Progress
 ) -> None: ...
 def esler_weights(
-    matrix: NDArray[np.float32], l2: float, threads: int, progress: _Progress
+    matrix: NDArray[np.float32],
+    l2: float,
+    inverse_diagonal: NDArray[np.float32] | None,
+    threads: int,
+    progress: _Progress,
 ) -> None: ...
 def top_n(
     histories: Csr,

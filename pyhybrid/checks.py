@@ -247,13 +247,20 @@ def check_layout(who: str, what: str, array: NDArray[Any]) -> None:
         raise TypeError(describe(who, f"{what}'s layout", "not C-contiguous", "C order", way_out))
 
 
-def check_out(who: str, out: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+def check_out(
+    who: str,
+    out: NDArray[Any],
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    what: str = "out",
+) -> None:
     """Raise TypeError or ValueError unless a result of that shape and dtype can go to `out`."""
     name = np.dtype(dtype).name
     if isinstance(out, np.ndarray) and out.dtype != dtype:
-        raise TypeError(describe(who, "out's dtype", out.dtype, name, "pass an out of that dtype"))
-    check_dense(who, "out", out, dtype)
+        way_out = f"pass an {what} of that dtype"
+        raise TypeError(describe(who, f"{what}'s dtype", out.dtype, name, way_out))
+    check_dense(who, what, out, dtype, dimensions=len(shape))
     if out.shape != shape:
-        raise ValueError(describe(who, "out's shape", out.shape, str(shape)))
+        raise ValueError(describe(who, f"{what}'s shape", out.shape, str(shape)))
     if not out.flags.writeable:
-        raise ValueError(describe(who, "out", "read-only", "an array that can be written to"))
+        raise ValueError(describe(who, what, "read-only", "an array that can be written to"))

@@ -263,6 +263,31 @@ def test_a_read_only_gram_is_welcome_unless_overwritten(weights):
         kernels.esler_weights(gram, L2, overwrite=True)
 
 
+@pytest.mark.parametrize("n", [5, 2049])
+def test_the_inverse_diagonal_is_told(n):
+    gram = kernels.gram(behaviour(500, n, 0.03))
+    p = np.full(n, np.nan, dtype=np.float32)
+    b = kernels.esler_weights(gram, 50.0, inverse_diagonal=p)
+    np.testing.assert_array_equal(b, kernels.esler_weights(gram, 50.0))
+    exact = np.linalg.inv(gram.astype(np.float64) + 50.0 * np.eye(n))
+    np.testing.assert_allclose(p, np.diag(exact), rtol=1e-4)
+    np.testing.assert_allclose((np.eye(n) - b) * p, exact, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "what"),
+    [
+        (np.empty(149, np.float32), ValueError, "inverse_diagonal's shape is (149,)"),
+        (np.empty((150, 1), np.float32), ValueError, "inverse_diagonal's number of dimensions"),
+        (np.empty(150), TypeError, "inverse_diagonal's dtype is float64"),
+        (np.empty(300, np.float32)[::2], TypeError, "inverse_diagonal"),
+    ],
+)
+def test_an_inverse_diagonal_of_another_kind_is_refused(wrong, error, what):
+    with pytest.raises(error, match=f"^esler_weights: {re.escape(what)}"):
+        kernels.esler_weights(GRAM, L2, inverse_diagonal=wrong)
+
+
 def test_overwrite_solves_in_the_same_buffer(weights):
     gram = GRAM.copy()
     assert kernels.esler_weights(gram, L2, overwrite=True) is gram

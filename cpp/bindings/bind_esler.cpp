@@ -1,6 +1,8 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -90,14 +92,18 @@ Blas scipy_blas() {
 void bind_esler(py::module_& m) {
   m.def(
       "esler_weights",
-      [](Array<float>& matrix, double l2, int threads, const py::object& progress) {
+      [](Array<float>& matrix, double l2, std::optional<Array<float>>& inverse_diagonal, int threads,
+         const py::object& progress) {
         const Blas blas = scipy_blas();
         const std::int64_t items = matrix.ndim() == 2 ? matrix.shape(0) : -1;
         const auto target = write(matrix);
-        run(progress,
-            [&](Monitor* monitor) { esler_weights(target, items, l2, blas, threads, monitor); });
+        const auto diagonal = inverse_diagonal ? write(*inverse_diagonal) : std::span<float>{};
+        run(progress, [&](Monitor* monitor) {
+          esler_weights(target, items, l2, blas, threads, monitor, diagonal);
+        });
       },
-      py::arg("matrix").noconvert(), py::arg("l2"), py::arg("threads"), py::arg("progress"));
+      py::arg("matrix").noconvert(), py::arg("l2"), py::arg("inverse_diagonal").noconvert(),
+      py::arg("threads"), py::arg("progress"));
 }
 
 }  // namespace pyhybrid::bindings

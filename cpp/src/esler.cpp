@@ -43,7 +43,8 @@ class BlasThreads {
 };
 
 /// P's upper triangle (row-major) -> B, both triangles: B_ij = -P_ij / P_jj, B_jj = 0.
-void weights_from_inverse(float* p, std::int64_t n, int threads, Control& control) {
+/// Returns P's diagonal.
+std::vector<float> weights_from_inverse(float* p, std::int64_t n, int threads, Control& control) {
   std::vector<float> diagonal(static_cast<std::size_t>(n));
   for (std::int64_t i = 0; i < n; ++i) diagonal[static_cast<std::size_t>(i)] = p[i * n + i];
   const float* d = diagonal.data();
@@ -70,12 +71,13 @@ void weights_from_inverse(float* p, std::int64_t n, int threads, Control& contro
       ticker.advance(0.0);
     };
   });
+  return diagonal;
 }
 
 }  // namespace
 
 void esler_weights(std::span<float> matrix, std::int64_t items, double l2, const Blas& blas,
-                   int threads, Monitor* monitor) {
+                   int threads, Monitor* monitor, std::span<float> inverse_diagonal) {
   if (!(static_cast<float>(l2) > 0.0F) || !std::isfinite(static_cast<float>(l2))) {
     throw bad_value("esler_weights", "l2", l2, "a positive number that float32 can hold");
   }
@@ -85,6 +87,10 @@ void esler_weights(std::span<float> matrix, std::int64_t items, double l2, const
   if (static_cast<std::int64_t>(matrix.size()) != items * items) {
     throw bad_value("esler_weights", "gram's size", matrix.size(),
                     concat("items x items = ", items * items));
+  }
+  if (!inverse_diagonal.empty() && static_cast<std::int64_t>(inverse_diagonal.size()) != items) {
+    throw bad_value("esler_weights", "inverse_diagonal's size", inverse_diagonal.size(),
+                    concat("items = ", items));
   }
   for (std::int64_t i = 0; i < items; ++i) {
     float& g = matrix[static_cast<std::size_t>(i * items + i)];
@@ -99,7 +105,8 @@ void esler_weights(std::span<float> matrix, std::int64_t items, double l2, const
     inverse.invert_triangle();
     inverse.multiply_triangle();
   }
-  weights_from_inverse(matrix.data(), items, threads, control);
+  const auto diagonal = weights_from_inverse(matrix.data(), items, threads, control);
+  if (!inverse_diagonal.empty()) std::ranges::copy(diagonal, inverse_diagonal.begin());
 }
 
 }  // namespace pyhybrid

@@ -85,6 +85,7 @@ def esler_weights(
     *,
     overwrite: bool = False,
     out: NDArray[np.float32] | None = None,
+    inverse_diagonal: NDArray[np.float32] | None = None,
     threads: int = 0,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
@@ -102,6 +103,7 @@ def esler_weights(
         l2: The regularisation added to the diagonal, in units of `gram`. Positive.
         overwrite: Solve within `gram`, whose content is lost, also if the solve fails.
         out: Array like `gram` to write to, in place of a new one.
+        inverse_diagonal: float32 (items,) to write P's diagonal p to: P = (I - B) diag(p).
         threads: 0 for all that this process may use. SciPy's OpenBLAS is held to that number while
             this runs, for the whole process; another BLAS uses as many as it is set to.
         progress: Called with the share done.
@@ -110,8 +112,9 @@ def esler_weights(
         float32 (items, items): `gram` itself with ``overwrite=True``, `out` if that was given.
 
     Raises:
-        TypeError: If `gram` or `out` is not a C-contiguous float32 matrix.
-        ValueError: If `l2` is not positive, or gram + l2 I is not positive definite.
+        TypeError: If an array is not C-contiguous and float32.
+        ValueError: If an array has another shape, `l2` is not positive, or gram + l2 I is not
+            positive definite.
         MemoryError: If the copy won't fit.
 
     >>> x = np.array([[1, 1, 0], [1, 1, 1]], dtype=np.float32)
@@ -138,10 +141,12 @@ def esler_weights(
         )
         out = np.empty_like(gram)
     check_out("esler_weights", out, gram.shape, np.float32)
+    if inverse_diagonal is not None:
+        check_out("esler_weights", inverse_diagonal, (items,), np.float32, "inverse_diagonal")
     l2 = positive("esler_weights", "l2", l2)
     if out is not gram:
         _copy(out, gram)
-    _core.esler_weights(out, l2, *running_as)
+    _core.esler_weights(out, l2, inverse_diagonal, *running_as)
     return out
 
 

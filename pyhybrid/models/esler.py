@@ -22,7 +22,8 @@ mixture of known items that its text makes,
     b = text_scale (B + text_direct I) a
 
 so that a known item in the history speaks for the new one as it speaks for the items like it, and,
-by text_direct, where it is like it itself. Known items keep their columns.
+by text_direct, where it is like it itself. Known items keep their columns, unless text_prior lets
+texts have a say in these too (L3AE, `pyhybrid.models.text_prior`).
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.base import Recommender
-from pyhybrid.models.explanation import Explanation
-from pyhybrid.models.text_columns import checked_names, mixtures, spread, text_vectors
+from pyhybrid.models.explanation import Explanation, explain_linear
+from pyhybrid.models.text_columns import TextRegression, checked_names, spread, text_vectors
+from pyhybrid.models.text_prior import add_prior
 from pyhybrid.progress import part_of, progress_bar
 from pyhybrid.ranking import Ranking
 
@@ -88,8 +90,11 @@ class ESLER(Recommender):
             truth: the more, the higher new items come among the others. `tune` it with
             ``candidates="joint"`` on a split with cold items.
         text_direct: How much an item speaks by itself for new items whose texts are like its own.
+        text_prior: How much learned weights are drawn towards what the texts say of them, in
+            interactions beside `l2`: what makes rare items better. Published optima of both: 50 to
+            500. 0: learned from behaviour alone.
         text_landmarks: Beyond so many learned items the regression is approximated
-            (`text_columns.mixtures`).
+            (`text_columns.TextRegression`).
         seed: Of the draw of the landmarks.
 
     Attributes:
@@ -120,6 +125,7 @@ class ESLER(Recommender):
         text_gamma: float = 0.5,
         text_scale: float = 2.0,
         text_direct: float = 0.2,
+        text_prior: float = 0.0,
         text_landmarks: int = 2000,
         seed: int = 0,
     ) -> None:
@@ -138,6 +144,7 @@ class ESLER(Recommender):
         self.text_gamma = positive("ESLER", "text_gamma", text_gamma)
         self.text_scale = positive("ESLER", "text_scale", text_scale)
         self.text_direct = not_negative("ESLER", "text_direct", text_direct)
+        self.text_prior = not_negative("ESLER", "text_prior", text_prior)
         self.text_landmarks = count("ESLER", "text_landmarks", text_landmarks)
         self.seed = count("ESLER", "seed", seed, least=0)
         self._gram: NDArray[np.float32] | None = None
@@ -229,23 +236,7 @@ class ESLER(Recommender):
         n = count("explain", "n", n)
         ranking.require_axes("explain", seen.user_ids, self.item_ids)
         matrix = self.axis.view(seen).matrix
-        shape = (*ranking.items.shape, n)
-        needed = 8 * int(np.prod(shape))
-        require_memory("explain", f"{shape} terms", needed, "them", "explain fewer rows at a time")
-        carriers = np.full(shape, -1, dtype=np.int32)
-        contributions = np.zeros(shape, dtype=np.float32)
-        for row in np.flatnonzero(~ranking.fallback):
-            entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
-            history = matrix.indices[entries]
-            ranked = ranking.items[row][ranking.items[row] >= 0]
-            places = np.searchsorted(self.rankable, ranked)
-            terms = matrix.data[entries, None] * self.weights[np.ix_(history, places)]
-            best = np.argsort(-terms, axis=0, kind="stable")[:n].T  # (ranked, at most n)
-            carriers[row, : len(ranked), : best.shape[1]] = self.rankable[history[best]]
-            contributions[row, : len(ranked), : best.shape[1]] = np.take_along_axis(
-                terms.T, best, axis=1
-            )
-        return Explanation(ranking, carriers, contributions)
+        return explain_linear(ranking, matrix, self.weights, self.rankable, n)
 
     @property
     def _least_count(self) -> int:
@@ -266,7 +257,7 @@ class ESLER(Recommender):
             rule = f"one item with {self.min_count} users or more"
             raise ValueError(describe("ESLER", "number of items to learn from", 0, rule))
         self._require_memory(items, others=items - len(learned))
-        mixture = self._mixture(interactions.item_ids, learned, catalog)
+        regression, mixture = self._regression(interactions.item_ids, learned, catalog)
         # One matrix for everything: the learned items' Gram matrix and weights begin in its front.
         whole = np.empty((items, items), dtype=np.float32)
         front = whole.reshape(-1)[: len(learned) ** 2].reshape(len(learned), len(learned))
@@ -279,13 +270,17 @@ class ESLER(Recommender):
         if self.keep_gram:
             self._gram = gram
             self._user_ids = interactions.user_ids[: None if self._users_are_named else 0]
+        p = np.empty(len(learned), dtype=np.float32)
         weights = self._solve(
             gram,
             overwrite=not self.keep_gram,
+            inverse_diagonal=p,
             threads=threads,
             progress=part_of(report, _GRAM_SHARE, _SOLVED_SHARE if self.text else 1.0),
         )
-        if mixture is not None:
+        if regression is not None and mixture is not None:
+            if self.text_prior:
+                add_prior(weights, p, regression.features, self.text_prior)
             columns = weights @ mixture
             columns += np.float32(self.text_direct) * mixture
             columns *= np.float32(self.text_scale)
@@ -293,12 +288,12 @@ class ESLER(Recommender):
         self.weights = weights
         self._has_weights = np.asarray(self.weights.any(axis=1))
 
-    def _mixture(
+    def _regression(
         self, item_ids: NDArray[Any], learned: NDArray[np.int64], catalog: Catalog | None
-    ) -> NDArray[np.float32] | None:
-        """Return a of the other items, float32 (learned, others); None without texts."""
+    ) -> tuple[TextRegression | None, NDArray[np.float32] | None]:
+        """Return a regression on texts, and a of the other items, float32 (learned, others)."""
         if self.text is None:
-            return None
+            return None, None
         if catalog is None:
             way_out = "pass fit() a Catalog, for instance of titles"
             raise ValueError(describe("ESLER", "catalog", None, "the items' texts", way_out))
@@ -307,14 +302,14 @@ class ESLER(Recommender):
         names = [self.text] if isinstance(self.text, str) else self.text
         texts = np.array(catalog.texts(item_ids), dtype=object)
         vectors = text_vectors(names, texts, is_learned, seed=self.seed)
-        return mixtures(
+        regression = TextRegression(
             vectors[is_learned],
-            vectors[~is_learned],
             l2=self.text_l2,
             gamma=self.text_gamma,
             landmarks=self.text_landmarks,
             seed=self.seed,
         )
+        return regression, regression.mixtures(vectors[~is_learned])
 
     def _solve(
         self,
@@ -323,6 +318,7 @@ class ESLER(Recommender):
         overwrite: bool,
         threads: int,
         progress: Callable[[float], object] | None,
+        inverse_diagonal: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Return B; the Gram matrix stays as it is unless `overwrite` says otherwise."""
         diagonal = np.einsum("ii->i", gram)  # a view
@@ -330,7 +326,12 @@ class ESLER(Recommender):
         try:
             diagonal += np.float32(self.dropout / (1 - self.dropout)) * counts
             return kernels.esler_weights(
-                gram, self.l2, overwrite=overwrite, threads=threads, progress=progress
+                gram,
+                self.l2 + self.text_prior,
+                overwrite=overwrite,
+                inverse_diagonal=inverse_diagonal,
+                threads=threads,
+                progress=progress,
             )
         finally:
             if not overwrite:
@@ -341,7 +342,8 @@ class ESLER(Recommender):
         needed = 4 * matrices * items**2
         if self.text is not None:  # the regression's features, the mixtures and their columns
             learned = items - others
-            needed += 4 * learned * (min(learned, self.text_landmarks) + 2 * others)
+            features = min(learned, self.text_landmarks) * (3 if self.text_prior else 1)
+            needed += 4 * learned * (features + 2 * others)
         purpose = "the Gram matrix and the weights" if self.keep_gram else "the Gram matrix"
         way_out = "use fewer items (min_count=) or a larger machine"
         require_memory("ESLER", f"{items} items", needed, purpose, way_out)

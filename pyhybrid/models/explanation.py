@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyhybrid.data.ids import arrow_ids
+from pyhybrid.memory import require_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from pyhybrid.ranking import Ranking
 
-__all__ = ["Explanation"]
+__all__ = ["Explanation", "explain_linear"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,3 +49,38 @@ class Explanation:
                 "contribution": pa.array(self.contributions[row, rank, place]),
             }
         )
+
+
+def explain_linear(
+    ranking: Ranking,
+    histories: csr_array[np.float32],
+    weights: NDArray[np.float32],
+    rankable: NDArray[np.int32],
+    n: int,
+) -> Explanation:
+    """Explain a score that is a sum over the history of value x weight, by its n largest terms.
+
+    Args:
+        ranking: What was recommended.
+        histories: What from, (rows, rankable).
+        weights: float32 (rankable, rankable), from history items to ranked ones.
+        rankable: int32, the positions of `weights` on the item axis, ascending.
+        n: History items a recommendation.
+    """
+    shape = (*ranking.items.shape, n)
+    needed = 8 * int(np.prod(shape))
+    require_memory("explain", f"{shape} terms", needed, "them", "explain fewer rows at a time")
+    carriers = np.full(shape, -1, dtype=np.int32)
+    contributions = np.zeros(shape, dtype=np.float32)
+    for row in np.flatnonzero(~ranking.fallback):
+        entries = slice(histories.indptr[row], histories.indptr[row + 1])
+        history = histories.indices[entries]
+        ranked = ranking.items[row][ranking.items[row] >= 0]
+        places = np.searchsorted(rankable, ranked)
+        terms = histories.data[entries, None] * weights[np.ix_(history, places)]
+        best = np.argsort(-terms, axis=0, kind="stable")[:n].T  # (ranked, at most n)
+        carriers[row, : len(ranked), : best.shape[1]] = rankable[history[best]]
+        contributions[row, : len(ranked), : best.shape[1]] = np.take_along_axis(
+            terms.T, best, axis=1
+        )
+    return Explanation(ranking, carriers, contributions)

@@ -22,9 +22,11 @@ from pyhybrid.text.by_name import encode_by_name
 from pyhybrid.text.encoders import unit_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["checked_names", "join_vectors", "mixtures", "spread", "text_vectors"]
+__all__ = ["TextRegression", "checked_names", "join_vectors", "spread", "text_vectors"]
 
 _TFIDF_DIM = 512
 _ROWS = 4096  # of the kernel that are in memory at once
@@ -52,7 +54,7 @@ def checked_names(who: str, text: object) -> str | list[str] | None:
 def text_vectors(
     names: list[str], texts: NDArray[np.object_], is_known: NDArray[np.bool_], *, seed: int
 ) -> NDArray[np.float32]:
-    """Encode the items' texts for `mixtures`: float32 (items, dim), of length 1 or 0.
+    """Encode the items' texts for a `TextRegression`: float32 (items, dim), of length 1 or 0.
 
     Args:
         names: Encoders, as `encode_by_name` takes them, whose vectors are joined.
@@ -88,53 +90,80 @@ def join_vectors(
     return unit_rows(np.hstack(joined))
 
 
-def mixtures(
-    known: NDArray[np.float32],
-    new: NDArray[np.float32],
-    *,
-    l2: float,
-    gamma: float,
-    landmarks: int,
-    seed: int,
-) -> NDArray[np.float32]:
-    """Return by how much each known item counts for each new one, a: float32 (known, new).
+class TextRegression:
+    """Regress whatever is known of the known items on their texts.
 
     Exact where there are no more known items than landmarks. Else the kernel is approximated from
-    m = `landmarks` of them, drawn by the seed: some 2 known m^2 floating-point operations, and
-    float32 (known, m + new) of memory.
+    m = `landmarks` of them, drawn by the seed. Time: some 4 known m^2 floating-point operations.
+    Memory: float32 (known, m).
 
     Args:
         known: Text vectors, float32 (known, dim), of length 1 or 0.
-        new: Likewise, (new, dim). One of zeros gets zeros.
         l2: The ridge, beside the kernel's 1 on the diagonal.
         gamma: How fast texts grow unlike.
         landmarks: Known items that stand for all.
         seed: Of the draw.
 
+    Attributes:
+        features: F, float32 (known, m), with F F^T the known items' mixtures of each other.
+
     >>> known = np.eye(3, dtype=np.float32)
-    >>> mixtures(known, known[:1], l2=1.0, gamma=1.0, landmarks=3, seed=0).round(2)
+    >>> TextRegression(known, l2=1.0, gamma=1.0, landmarks=3, seed=0).mixtures(known[:1]).round(2)
     array([[0.5 ],
            [0.03],
            [0.03]], dtype=float32)
     """
-    from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-    order = np.random.default_rng(seed).permutation(len(known))[:landmarks]
-    marks = known[np.sort(order)]
-    # K is about F F^T with F = K_known,marks R^-1 and K_marks = R^T R; so a = F (F^T F + l2)^-1 f.
-    root = np.linalg.cholesky(_kernel(marks, marks, gamma) + _JITTER * np.eye(len(marks))).T
-    features = np.empty((len(known), len(marks)), dtype=np.float32)
-    inner = l2 * np.eye(len(marks))
-    for first in range(0, len(known), _ROWS):
-        rows = slice(first, first + _ROWS)
-        part = solve_triangular(root, _kernel(marks, known[rows], gamma), trans="T")
-        inner += part @ part.T
-        features[rows] = part.T
-    has_text = new.any(axis=1)
-    wanted = solve_triangular(root, _kernel(marks, new[has_text], gamma), trans="T")
-    found = np.zeros((len(known), len(new)), dtype=np.float32)
-    found[:, has_text] = features @ cho_solve(cho_factor(inner), wanted).astype(np.float32)
-    return found
+    features: NDArray[np.float32]
+
+    def __init__(
+        self, known: NDArray[np.float32], *, l2: float, gamma: float, landmarks: int, seed: int
+    ) -> None:
+        order = np.random.default_rng(seed).permutation(len(known))[:landmarks]
+        self._marks, self._gamma = known[np.sort(order)], gamma
+        within = _kernel(self._marks, self._marks, gamma)
+        within[np.diag_indices(len(within))] += _JITTER
+        # (K + l2 I)^-1 K is about K' S^-1 K'^T, with K' = K_known,marks, S = l2 K_marks + K'^T K'
+        # and S = T T^T: so F = K' T^-T, whose rows are no longer than 1.
+        self.features = np.zeros((len(known), len(within)), dtype=np.float32)
+        inner = l2 * within
+        for rows, kernel in self._kernels(known):
+            self.features[rows] = kernel
+            inner += kernel.T @ kernel
+        self._root = np.linalg.cholesky(inner)
+        for rows, kernel in self._kernels(known, self.features):
+            self.features[rows] = self._whitened(kernel)
+
+    def mixtures(self, new: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return by how much each known item counts for each new one, a: float32 (known, new).
+
+        Args:
+            new: Text vectors, float32 (new, dim), of length 1 or 0. One of zeros gets zeros.
+        """
+        features = np.zeros((len(new), len(self._marks)), dtype=np.float32)
+        for rows, kernel in self._kernels(new):
+            features[rows] = self._whitened(kernel)
+        return self.features @ features.T
+
+    def _kernels(
+        self, vectors: NDArray[np.float32], computed: NDArray[np.float32] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Give the rows of the vectors that are not zero, some at a time, with their kernel."""
+        has_text = np.flatnonzero(vectors.any(axis=1))
+        for first in range(0, len(has_text), _ROWS):
+            rows = has_text[first : first + _ROWS]
+            if computed is None:
+                yield rows, _kernel(vectors[rows], self._marks, self._gamma)
+            else:
+                yield rows, computed[rows].astype(np.float64)
+
+    def _whitened(self, kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+        from scipy.linalg import solve_triangular
+
+        found: NDArray[np.float64] = solve_triangular(
+            self._root, kernel.T, lower=True, overwrite_b=True, check_finite=False
+        ).T
+        return found
 
 
 def _kernel(a: NDArray[Any], b: NDArray[Any], gamma: float) -> NDArray[np.float64]:

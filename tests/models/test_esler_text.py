@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from pyhybrid import ESLER, Catalog, Interactions, Popularity, evaluate, memory
 from pyhybrid.data import Split, splits, synthetic
-from pyhybrid.models.text_columns import mixtures, text_vectors
+from pyhybrid.models.text_columns import TextRegression, text_vectors
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,50 @@ def test_a_cold_column_is_the_mixture_of_known_ones(
     warm = learned(model)
     texts = np.array(catalog.texts(model.item_ids), dtype=object)
     vectors = text_vectors(["tfidf"], texts, warm, seed=0)
-    a = mixtures(vectors[warm], vectors[~warm], l2=0.2, gamma=0.7, landmarks=2000, seed=0)
+    regression = TextRegression(vectors[warm], l2=0.2, gamma=0.7, landmarks=2000, seed=0)
+    a = regression.mixtures(vectors[~warm])
     b = model.weights[np.ix_(warm, warm)].astype(np.float64)
     wanted = scale * (b @ a + direct * a)
     np.testing.assert_allclose(model.weights[np.ix_(warm, ~warm)], wanted, rtol=1e-4, atol=1e-6)
     assert not model.weights[~warm].any()
+
+
+def test_a_prior_draws_learned_weights_towards_the_texts_prediction(
+    data: tuple[Split, Catalog],
+) -> None:
+    parts, catalog = data
+    model = ESLER(l2=20.0, dropout=0.2, text="tfidf", text_prior=40.0, text_l2=0.5)
+    model.fit(parts.train, catalog)
+    warm = learned(model)
+    texts = np.array(catalog.texts(model.item_ids), dtype=object)
+    known = text_vectors(["tfidf"], texts, warm, seed=0)[warm].astype(np.float64)
+    gaps = known[:, None] - known[None]
+    kernel = np.exp(-0.5 * (gaps**2).sum(-1))
+    inverse = np.linalg.inv(kernel + 0.5 * np.eye(len(kernel)))
+    c = -inverse / np.diag(inverse)  # the leave-one-out prediction
+    np.fill_diagonal(c, 0)
+    x = parts.train.matrix.toarray()[:, warm].astype(np.float64)
+    gram = x.T @ x
+    ridge = np.diag(20.0 + 0.25 * np.diag(gram))
+    found = model.weights[np.ix_(warm, warm)]
+    for item in (0, 5, len(found) - 1):  # the least squares of one column, without its own row
+        rest = np.arange(len(found)) != item
+        left = gram + ridge + 40.0 * np.eye(len(gram))
+        right = gram[:, item] + 40.0 * c[:, item]
+        wanted = np.linalg.solve(left[np.ix_(rest, rest)], right[rest])
+        np.testing.assert_allclose(found[rest, item], wanted, rtol=1e-3, atol=2e-5)
+    assert not np.diag(found).any()
+
+
+def test_a_prior_makes_rare_items_better(data: tuple[Split, Catalog]) -> None:
+    interactions = data[0].train
+    few = interactions.select_users(np.arange(0, interactions.n_users, 8))
+    test = data[0].test
+    figures = [
+        evaluate(ESLER(l2=20.0, text="tfidf", text_prior=prior).fit(few, data[1]), test, ["mrr@10"])
+        for prior in (0.0, 20.0)
+    ]
+    assert figures[1]["mrr@10"] > 1.1 * figures[0]["mrr@10"]
 
 
 def test_cold_items_are_found_by_their_texts(data: tuple[Split, Catalog], model: ESLER) -> None:

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 
 from pyhybrid.models.text_columns import (
+    TextRegression,
     checked_names,
     join_vectors,
-    mixtures,
     spread,
     text_vectors,
 )
+
+
+def mixtures(
+    known: np.ndarray[Any, Any], new: np.ndarray[Any, Any], **settings: Any
+) -> np.ndarray[Any, Any]:
+    return TextRegression(known, **settings).mixtures(new)
 
 
 def directions(items: int, dim: int = 8, seed: int = 0) -> np.ndarray[Any, Any]:

@@ -92,8 +92,8 @@ Blas scipy_blas() {
 void bind_esler(py::module_& m) {
   m.def(
       "esler_weights",
-      [](Array<float>& matrix, double l2, std::optional<Array<float>>& inverse_diagonal, int threads,
-         const py::object& progress) {
+      [](Array<float>& matrix, double l2, std::optional<Array<float>>& inverse_diagonal,
+         int threads, const py::object& progress) {
         const Blas blas = scipy_blas();
         const std::int64_t items = matrix.ndim() == 2 ? matrix.shape(0) : -1;
         const auto target = write(matrix);

@@ -66,12 +66,11 @@ TEST(the_inverse_diagonal_is_told) {  // A = (3 1; 1 2): P = (2 -1; -1 3) / 5
   Values p(2);
   esler_weights(matrix, 2, 1.0, openblas, 0, nullptr, p);
   CHECK(std::abs(p[0] - 0.4) < 1e-6 && std::abs(p[1] - 0.6) < 1e-6);
-  CHECK_THROWS(std::invalid_argument, "inverse_diagonal's size is 3",
-               [] {
-                 Values gram{2, 1, 1, 1};
-                 Values wrong(3);
-                 esler_weights(gram, 2, 1.0, openblas, 0, nullptr, wrong);
-               }());
+  CHECK_THROWS(std::invalid_argument, "inverse_diagonal's size is 3", [] {
+    Values gram{2, 1, 1, 1};
+    Values wrong(3);
+    esler_weights(gram, 2, 1.0, openblas, 0, nullptr, wrong);
+  }());
 }
 
 TEST(no_items_and_one_item) {

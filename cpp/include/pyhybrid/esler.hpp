@@ -14,12 +14,12 @@ namespace pyhybrid {
 /// With P = (G + l2 I)^-1:  B_ij = -P_ij / P_jj for i != j,  B_jj = 0   (Steck, WWW 2019, eq. 8).
 ///
 /// `matrix`: (items, items), row-major; G on entry (the upper triangle alone is read), B on exit.
-/// `inverse_diagonal`: (items), where P_jj go, so that P = (I - B) diag(P_jj) is known too; or empty.
-/// Work: items^3 floating-point operations (Cholesky, triangular inverse, and their product), in
-/// square tiles, a BLAS call or two a tile: no LAPACK routine ever sees more than a tile, and the
-/// monitor is asked between any two. Memory beside `matrix`: `items` floats. The calls into `blas`
-/// come from the calling thread, and run on `threads` threads of that library (0: no more than it
-/// uses now), which other callers in this process feel meanwhile (the first of
+/// `inverse_diagonal`: (items), where P_jj go, so that P = (I - B) diag(P_jj) is known too; or
+/// empty. Work: items^3 floating-point operations (Cholesky, triangular inverse, and their
+/// product), in square tiles, a BLAS call or two a tile: no LAPACK routine ever sees more than a
+/// tile, and the monitor is asked between any two. Memory beside `matrix`: `items` floats. The
+/// calls into `blas` come from the calling thread, and run on `threads` threads of that library (0:
+/// no more than it uses now), which other callers in this process feel meanwhile (the first of
 /// several calls at once decides); on its own number of threads if
 /// `blas` can't say how to set it. Between numbers of threads weights agree to 1e-6 relative.
 ///

@@ -34,10 +34,10 @@ EPOCHS = 200
 DROPOUT = [0.5, 0.7]
 CAPPED = {"beta": [0.2, 0.5], "dropout": DROPOUT}
 VAE = {"anneal_steps": 2_000, "batch_size": 100}  # 41 steps an epoch
+SHALLOW = {**VAE, "hidden_dim": 0}
 # What all fits of an arm share, and what validation chooses from.
 ARMS: dict[str, tuple[type, dict[str, Any], dict[str, list[Any]]]] = {
     "MultVAE": (MultVAE, VAE, CAPPED),
-    "MultVAE, no hidden layers": (MultVAE, {**VAE, "hidden_dim": 0}, CAPPED),
     "MultDAE": (MultDAE, {"batch_size": 100}, {"l2": [2e-6, 2e-5], "dropout": DROPOUT}),
     "MultVAE, no KL": (MultVAE, {**VAE, "beta": 0.0, "anneal_steps": 0}, {"dropout": DROPOUT}),
     "MultVAE, all of KL": (
@@ -47,6 +47,19 @@ ARMS: dict[str, tuple[type, dict[str, Any], dict[str, list[Any]]]] = {
     ),
     "MultVAE, logistic": (MultVAE, {**VAE, "likelihood": "logistic"}, CAPPED),
     "MultVAE, gaussian": (MultVAE, {**VAE, "likelihood": "gaussian"}, CAPPED),
+    "MultVAE, no hidden layers": (MultVAE, SHALLOW, CAPPED),
+    "the same, no KL": (
+        MultVAE,
+        {**SHALLOW, "beta": 0.0, "anneal_steps": 0},
+        {"dropout": DROPOUT},
+    ),
+    "the same, all of KL": (
+        MultVAE,
+        {**SHALLOW, "beta": 1.0},
+        {"anneal_steps": [0, 200], "dropout": DROPOUT},
+    ),
+    "the same, logistic": (MultVAE, {**SHALLOW, "likelihood": "logistic"}, CAPPED),
+    "the same, gaussian": (MultVAE, {**SHALLOW, "likelihood": "gaussian"}, CAPPED),
 }
 
 

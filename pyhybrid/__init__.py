@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from pyhybrid.data import Catalog, HeldOut, Interactions, Split, split
     from pyhybrid.errors import NotFittedError
     from pyhybrid.evaluation import Report, compare, evaluate, tune
-    from pyhybrid.models import ESLER, MultDAE, MultVAE, Popularity, SASRec, VQRec, load
+    from pyhybrid.models import (
+        ESLER,
+        LLMRec,
+        MultDAE,
+        MultVAE,
+        Popularity,
+        SASRec,
+        TextSimilarity,
+        VQRec,
+        load,
+    )
     from pyhybrid.quantize import ProductQuantizer
     from pyhybrid.ranking import Ranking
 
@@ -26,6 +36,7 @@ _HOME = {
     "ESLER": "models",
     "HeldOut": "data",
     "Interactions": "data",
+    "LLMRec": "models",
     "MultDAE": "models",
     "MultVAE": "models",
     "NotFittedError": "errors",
@@ -35,6 +46,7 @@ _HOME = {
     "Report": "evaluation",
     "SASRec": "models",
     "Split": "data",
+    "TextSimilarity": "models",
     "VQRec": "models",
     "compare": "evaluation",
     "evaluate": "evaluation",
@@ -49,6 +61,7 @@ __all__ = [
     "Catalog",
     "HeldOut",
     "Interactions",
+    "LLMRec",
     "MultDAE",
     "MultVAE",
     "NotFittedError",
@@ -58,6 +71,7 @@ __all__ = [
     "Report",
     "SASRec",
     "Split",
+    "TextSimilarity",
     "VQRec",
     "compare",
     "data",

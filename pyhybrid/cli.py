@@ -1,9 +1,10 @@
-"""The command line: pyhybrid split | fit | recommend | evaluate | demo."""
+"""The command line: pyhybrid split | fit | recommend | evaluate | compare | demo."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -227,6 +228,37 @@ def evaluate(
     print(found)
     if out is not None:
         write_text([json.dumps(found.report.to_arrow().to_pylist(), indent=2)], out)
+
+
+@app.command(
+    epilog="Example: [bold]pyhybrid compare --data ml-1m --models popularity,esler,multvae "
+    "--out comparison[/bold]"
+)
+def compare(
+    out: Annotated[Path, typer.Option(help="A folder for compare.json and compare.html")],
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of a public data set; without it, made-up data")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Names with commas between; all without it")
+    ] = None,
+    text: Annotated[
+        str, typer.Option(help="What encodes texts: tfidf, or a model of sentence-transformers")
+    ] = "tfidf",
+    quick: Annotated[bool, typer.Option("--quick", help="Few epochs, and no tuning")] = False,
+    seed: int = 0,
+) -> None:
+    """Compare models: what each keeps of behaviour on warm items and of text on cold ones."""
+    from pyhybrid.jobs import comparing
+
+    names = None if models is None else [name.strip() for name in models.split(",")]
+    command = shlex.join(["pyhybrid", *sys.argv[1:]])
+    result = comparing.compare(
+        data, out, models=names, text=text, quick=quick, seed=seed, command=command
+    )
+    print(f"\n{comparing.table(result)}\n")
+    for name in ("compare.json", "compare.html"):
+        print(f"wrote  {out / name}")
 
 
 @app.command(epilog="Example: [bold]pyhybrid demo --out demo[/bold]")

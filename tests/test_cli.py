@@ -24,7 +24,7 @@ from pyhybrid.data import splits, synthetic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMANDS = ("split", "fit", "recommend", "evaluate", "demo")
+COMMANDS = ("split", "fit", "recommend", "evaluate", "compare", "demo")
 
 
 class Done(NamedTuple):
@@ -217,6 +217,23 @@ def test_the_demo_runs_from_the_command_line(pyhybrid: Callable[..., Done], tmp_
     table = pq.read_table(tmp_path / "demo" / "recommendations.parquet")
     assert table.column_names == ["user_id", "item_id", "rank", "score", "fallback"]
     assert set(table["rank"].to_pylist()) == {1, 2, 3, 4}
+
+
+def test_models_are_compared_from_the_command_line(
+    pyhybrid: Callable[..., Done], tmp_path: Path
+) -> None:
+    out = tmp_path / "compared"
+    names = "popularity, esler"
+    done = pyhybrid("compare", "--models", names, "--quick", "--seed", 2, "--out", out)
+    assert (done.code, done.err) == (0, "")
+    found = json.loads((out / "compare.json").read_text())
+    assert list(found["models"]) == ["popularity", "esler"]
+    assert found["command"].startswith("pyhybrid compare --models 'popularity, esler' --quick")
+    assert f"{found['models']['esler']['joint']['ndcg@10']:.4f}" in done.out
+    done = pyhybrid("compare", "--models", "magic", "--out", tmp_path / "other")
+    assert done.code == 2
+    assert done.err.startswith("pyhybrid: compare: models is 'magic'; expected some of popularity,")
+    assert not (tmp_path / "other").exists()
 
 
 # Bad input: one line, exit code 2, nothing half-written

@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 SMALL: dict[str, dict[str, Any]] = {
     "ESLER": {"l2": 1.0},
     "ESLER+text": {"l2": 1.0, "text": "tfidf"},
+    "LLMRec": {
+        "text": "tfidf",
+        "dim": 16,
+        "user_dim": 16,
+        "lr": 0.01,
+        "batch_size": 100,
+        "epochs": 20,
+        "device": "cpu",
+    },
     "MultDAE": {"latent_dim": 16, "lr": 0.02, "batch_size": 20, "epochs": 30, "device": "cpu"},
     "MultVAE": {
         "hidden_dim": 16,
@@ -53,13 +62,14 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 IMPERSONAL = {"Popularity"}  # recommends the same to everybody: no checkerboard answer
-TEXTUAL = {"ESLER+text", "VQRec"}  # is fitted with the items' texts only
-READS_COLD = {"VQRec"}  # a cold item in a history says something to it
+TEXTUAL = {"ESLER+text", "LLMRec", "TextSimilarity", "VQRec"}  # fitted with texts only
+READS_COLD = {"TextSimilarity", "VQRec"}  # a cold item in a history says something to it
 ORDERED = {
     "SASRec",
     "VQRec",
 }  # needs the order of a history: a bare CSR of two items a row is refused
 TRAINED = {
+    "LLMRec",
     "MultDAE",
     "MultVAE",
     "SASRec",

@@ -3,84 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyhybrid.checks import count
-from pyhybrid.data import splits, synthetic
-from pyhybrid.data.readers import open_folder
 from pyhybrid.data.tables import write_parquet
-from pyhybrid.evaluation import compare, tune
-from pyhybrid.models.esler import ESLER
-from pyhybrid.models.popularity import Popularity
+from pyhybrid.jobs.comparing import compare_on, read, table
 from pyhybrid.storage import require_free
 
 if TYPE_CHECKING:
     import os
 
-    from pyhybrid.data.catalog import Catalog
-    from pyhybrid.data.held_out import Split
-    from pyhybrid.evaluation import Report
-
 __all__ = ["run"]
 
-_METRICS = ("ndcg@100", "recall@20")
-_TUNED_ITEMS = 8000  # a solve of so many items takes seconds; of more, one fixed l2 must do
-_GRID = {"l2": [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]}
+_COMPARED = ("popularity", "text", "esler", "esler+text")  # what needs no extra
 
 
 def run(
     data: str | os.PathLike[str] | None, out: str | os.PathLike[str], *, n: int = 10, seed: int = 0
-) -> Report:
-    """Read, split, fit popularity and ESLER, evaluate, write recommendations; say what is done.
+) -> dict[str, Any]:
+    """Read, split, fit, compare, write recommendations; say what is done.
+
+    What recommends is ESLER with the items' texts, or without where the data have none.
 
     Args:
         data: A folder that `readers.open_folder` knows; None: `synthetic.topics`.
-        out: A folder for ``recommendations.parquet`` and ``model``; earlier ones are replaced.
+        out: A folder for ``recommendations.parquet``, ``model``, ``compare.json`` and
+            ``compare.html``; earlier ones are replaced.
         n: Items a user.
         seed: Of the data and the split.
 
     Returns:
-        The report that was printed.
+        What ``compare.json`` holds.
+
+    Raises:
+        ValueError: If ESLER can't be fitted, for instance for lack of memory.
     """
     out = Path(out)
     n = count("demo", "n", n)
     require_free(out / "model")
-    split, catalog, source = _read(data, seed)
-    print(f"data   {source}\nsplit  {split}")
+    split, catalog, source = read(data, seed)
+    print(f"data   {source}\nsplit  {split}\n")
+    result, models = compare_on(
+        split, catalog, _COMPARED, out, seed=seed, source=source, command="pyhybrid demo"
+    )
+    print(f"\n{table(result)}")
 
-    esler = ESLER()
-    if split.validation is not None and split.train.n_items <= _TUNED_ITEMS:
-        tuning = tune(esler, _GRID, split, "ndcg@100", catalog=catalog, progress=True)
-        print(f"\nl2 chosen on the validation users:\n{tuning}")
-        esler = tuning.model
-    popularity = Popularity().fit(split.train, catalog)
-    esler.fit(split.train, catalog, progress=True)
-    report = compare([popularity, esler], split.test, _METRICS)
-    print(f"\n{report}")
-    if not (esler.item_counts > 0).all():
-        print("Neither of the two can rank cold items; joint counts those targets as misses.")
-
-    out.mkdir(parents=True, exist_ok=True)
-    esler.save(out / "model")
-    ranking = esler.recommend(split.test.histories, n, exclude_seen=split.test.exclude_seen)
+    if "esler" not in models:
+        raise ValueError(result["models"]["esler"]["skipped"])
+    model = models.get("esler+text", models["esler"])
+    model.save(out / "model")
+    ranking = model.recommend(split.test.histories, n, exclude_seen=split.test.exclude_seen)
     target = out / "recommendations.parquet"
     write_parquet(ranking.to_arrow(), target)
     print(
-        f"\nwrote  {target}: top {n} of {len(ranking)} users"
+        f"\nwrote  {target}: top {n} of {len(ranking)} users, by {model!r}"
         f"\nwrote  {out / 'model'}"
+        f"\nwrote  {out / 'compare.html'}: what each model keeps, to open in a browser"
         "\ntry    pyhybrid split --help        your own events: split, fit, recommend, evaluate"
-        "\n       pyhybrid demo --data FOLDER  a public data set, such as MovieLens"
+        "\n       pyhybrid compare --help      more models, and public data sets"
     )
-    return report
-
-
-def _read(data: str | os.PathLike[str] | None, seed: int) -> tuple[Split, Catalog | None, str]:
-    if data is None:
-        interactions, catalog = synthetic.topics(seed=seed)
-        split = splits.cold_items(splits.strong(interactions, seed=seed), share=0.1, seed=seed)
-        return split, catalog, f"made up: {interactions}"
-    folder = open_folder(data)
-    source = f"{folder.name}: {folder.interactions}"
-    if folder.split is not None:
-        return folder.split, folder.catalog, f"{source}, with its published split"
-    return splits.strong(folder.interactions, seed=seed), folder.catalog, source
+    return result

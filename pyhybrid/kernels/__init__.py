@@ -17,7 +17,7 @@ What all of them share:
 
 from __future__ import annotations
 
-from pyhybrid.kernels.core import simd_level
+from pyhybrid.kernels.core import simd_level, thread_count
 from pyhybrid.kernels.metrics import largest_cutoff, ranking_metrics, score_metrics
 from pyhybrid.kernels.pq import (
     pq_decode,
@@ -43,6 +43,7 @@ __all__ = [
     "ranking_metrics",
     "score_metrics",
     "simd_level",
+    "thread_count",
     "top_n",
     "top_n_factors",
     "top_n_scores",

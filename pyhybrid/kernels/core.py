@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[float], object]
     TopN: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
 
-__all__ = ["_core", "core_csr", "simd_level"]
+__all__ = ["_core", "core_csr", "simd_level", "thread_count"]
 
 
 def core_csr(who: str, what: str, x: Any, *, values: bool = True) -> _core.Csr:
@@ -47,3 +47,12 @@ def simd_level() -> str:
     True
     """
     return _core.simd_level()
+
+
+def thread_count(threads: int = 0) -> int:
+    """Return how many threads a kernel runs on that is asked for `threads`.
+
+    >>> thread_count(2), thread_count() >= 1
+    (2, True)
+    """
+    return _core.resolve_threads(threads)

@@ -12,30 +12,45 @@ if TYPE_CHECKING:
 
     from pyhybrid.models.base import Recommender
     from pyhybrid.models.esler import ESLER
+    from pyhybrid.models.llmrec import LLMRec
     from pyhybrid.models.multvae import MultDAE, MultVAE
     from pyhybrid.models.popularity import Popularity
     from pyhybrid.models.sasrec import SASRec
+    from pyhybrid.models.text_similarity import TextSimilarity
     from pyhybrid.models.vqrec import VQRec
 
 _HOME = {
     "ESLER": "esler",
+    "LLMRec": "llmrec",
     "MultDAE": "multvae",
     "MultVAE": "multvae",
     "Popularity": "popularity",
     "Recommender": "base",
     "SASRec": "sasrec",
+    "TextSimilarity": "text_similarity",
     "VQRec": "vqrec",
 }
-MODELS = ("ESLER", "MultDAE", "MultVAE", "Popularity", "SASRec", "VQRec")
+MODELS = (
+    "ESLER",
+    "LLMRec",
+    "MultDAE",
+    "MultVAE",
+    "Popularity",
+    "SASRec",
+    "TextSimilarity",
+    "VQRec",
+)
 
 __all__ = [
     "ESLER",
     "MODELS",
+    "LLMRec",
     "MultDAE",
     "MultVAE",
     "Popularity",
     "Recommender",
     "SASRec",
+    "TextSimilarity",
     "VQRec",
     "load",
     "model_class",

@@ -1,14 +1,16 @@
-"""What the models share that score by the inner product of a user's vector and an item's."""
+"""What the models share that score by the inner product of a history's vector and an item's."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyhybrid import kernels
 from pyhybrid.data.matrices import csr
+from pyhybrid.models.base import Recommender
 from pyhybrid.models.torch_base import TorchRecommender
 from pyhybrid.ranking import Ranking
 from pyhybrid.training.devices import threads_of
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import CSR, TopN
 
-__all__ = ["VectorRecommender"]
+__all__ = ["VectorRecommender", "VectorScores"]
 
 
-class VectorRecommender(TorchRecommender):
+class VectorScores(Recommender):
     """Score items by the inner product of their vectors and a history's.
 
-    A model sets `item_vectors` in its hook `_take` and implements `_user_vectors`.
+    A model sets `item_vectors` and implements `_user_vectors`.
 
     Attributes:
         item_vectors: float32 (rankable, dim), one row for each item that `rankable` lists; what an
@@ -88,8 +90,20 @@ class VectorRecommender(TorchRecommender):
         among: NDArray[np.int32] | None,
         threads: int,
     ) -> TopN:
-        with threads_of(threads):
+        with self._held_to(threads):
             users = self._user_vectors(histories)
         return kernels.top_n_factors(
             users, self.item_vectors, n, exclude=exclude, among=among, threads=threads
         )
+
+    def _held_to(self, threads: int) -> AbstractContextManager[object]:
+        """Hold what encodes histories to a number of threads."""
+        del threads
+        return nullcontext()
+
+
+class VectorRecommender(VectorScores, TorchRecommender):
+    """Score by vectors that are trained with torch; `item_vectors` is set in the hook `_take`."""
+
+    def _held_to(self, threads: int) -> AbstractContextManager[object]:
+        return threads_of(threads)

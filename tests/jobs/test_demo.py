@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = ["user_id", "item_id", "rank", "score", "fallback"]
+WRITTEN = ["compare.html", "compare.json", "model", "recommendations.parquet"]
 
 
 def test_the_demo_runs_from_end_to_end_on_made_up_data(tmp_path: Path) -> None:
@@ -30,10 +32,7 @@ def test_the_demo_runs_from_end_to_end_on_made_up_data(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
-        "model",
-        "recommendations.parquet",
-    ]
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == WRITTEN
     table = pq.read_table(tmp_path / "demo" / "recommendations.parquet")
     assert table.column_names == COLUMNS
     assert table.schema.types[2:] == [pa.int32(), pa.float32(), pa.bool_()]
@@ -42,7 +41,7 @@ def test_the_demo_runs_from_end_to_end_on_made_up_data(tmp_path: Path) -> None:
     assert table["rank"].to_pylist()[:7] == list(range(1, 8))
     model = pyhybrid.load(tmp_path / "demo" / "model")
     assert set(table["item_id"].to_pylist()) <= set(model.item_ids)
-    for said in ("made up", "Split(", "l2 chosen", "<- best", "Popularity()", "ESLER(", "warm"):
+    for said in ("made up", "Split(", "Popularity()", "ESLER(l2=", "text='tfidf'", "joint"):
         assert said in done.stdout
     assert "recommendations.parquet" in done.stdout
 
@@ -65,12 +64,14 @@ def public(tmp_path: Path) -> Path:
 def test_the_demo_runs_on_a_public_data_set(
     public: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = run(public, tmp_path / "out", n=3)
+    result = run(public, tmp_path / "out", n=3)
     said = capsys.readouterr().out
     assert "ml-tiny" in said
-    assert str(report) in said
-    assert {figure.metric for figure in report.figures} == {"ndcg@100", "recall@20"}
-    assert len({figure.model for figure in report.figures}) == 2
+    assert list(result["models"]) == ["popularity", "text", "esler", "esler+text"]
+    assert json.loads((tmp_path / "out" / "compare.json").read_text()) == result
+    for name, row in result["models"].items():
+        assert f"{name}: fitted in" in said
+        assert row["joint"]["ndcg@10"] >= 0
     table = pq.read_table(tmp_path / "out" / "recommendations.parquet")
     assert table.column_names == COLUMNS
     assert table["user_id"].type == table["item_id"].type == pa.int64()
@@ -83,9 +84,10 @@ def test_the_demo_is_the_same_each_time_and_replaces_its_files(
     first = run(public, tmp_path / "out", n=3)
     table = pq.read_table(tmp_path / "out" / "recommendations.parquet")
     again = run(public, tmp_path / "out", n=3)
-    assert [f.mean for f in again.figures] == [f.mean for f in first.figures]
+    for name, row in again["models"].items():
+        assert row["joint"] == first["models"][name]["joint"]
     assert pq.read_table(tmp_path / "out" / "recommendations.parquet").equals(table)
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == WRITTEN
     run(public, tmp_path / "out", n=2, seed=1)
     assert max(pq.read_table(tmp_path / "out" / "recommendations.parquet")["rank"].to_pylist()) == 2
 

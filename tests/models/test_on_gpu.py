@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyhybrid import Catalog, Interactions, MultDAE, MultVAE, SASRec, VQRec, load
+from pyhybrid import Catalog, Interactions, LLMRec, MultDAE, MultVAE, SASRec, VQRec, load
 
 torch = pytest.importorskip("torch", reason="needs torch")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -12,6 +12,7 @@ SASREC = {"dim": 16, "layers": 1, "dropout": 0.0, "lr": 0.005, "epochs": 5}
 MULTDAE = {"latent_dim": 8, "lr": 0.005, "batch_size": 8, "epochs": 5}
 MULTVAE = {**MULTDAE, "hidden_dim": 16, "anneal_steps": 10}
 VQREC = {**SASREC, "text": "tfidf", "parts": 2, "bits": 3, "inner": 16}
+LLMREC = {"text": "tfidf", "augmentations": ["title"], "dim": 16, "user_dim": 16, "epochs": 5}
 MODELS = {
     "MultDAE": lambda **params: MultDAE(**{**MULTDAE, **params}),
     "MultVAE": lambda **params: MultVAE(**{**MULTVAE, **params}),
@@ -24,6 +25,7 @@ MODELS = {
     "MultVAE, gaussian": lambda **params: MultVAE(
         **{**MULTVAE, "likelihood": "gaussian", **params}
     ),
+    "LLMRec": lambda **params: LLMRec(**{**LLMREC, **params}),
     "SASRec": lambda **params: SASRec(**{**SASREC, **params}),
     "SASRec, binary cross-entropy": lambda **params: SASRec(**{**SASREC, "loss": "bce", **params}),
     "VQRec": lambda **params: VQRec(**{**VQREC, **params}),

@@ -1,0 +1,147 @@
+"""The models that `pyhybrid compare` knows by name, and how each is fitted there.
+
+What is chosen is chosen on validation users, or on items hidden from training, never on test.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from pyhybrid.data import splits
+from pyhybrid.errors import describe
+from pyhybrid.evaluation import tune
+from pyhybrid.models import ESLER, Popularity, TextSimilarity, model_class
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.held_out import Split
+    from pyhybrid.models.base import Recommender
+    from pyhybrid.models.torch_base import TorchRecommender
+
+__all__ = ["BEHAVIOUR", "NAMES", "TEXT", "fitted", "names_of"]
+
+BEHAVIOUR = ("esler", "multvae", "multdae", "sasrec")  # see no text
+TEXT = ("text",)  # sees no behaviour
+NAMES = (
+    "popularity",
+    "text",
+    "esler",
+    "esler+text",
+    "multvae",
+    "multdae",
+    "sasrec",
+    "vqrec",
+    "llmrec",
+    "collm",
+    "p5",
+    "transrec",
+    "recr1",
+)
+_TUNED_ITEMS = 8000  # a solve of so many items takes seconds; of more, one fixed l2 must do
+_L2 = {"l2": [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]}
+_TEXT = {"text_scale": [1.0, 1.5, 2.0, 3.0], "text_l2": [0.1, 0.5]}
+_CLASSES = {
+    "multvae": "MultVAE",
+    "multdae": "MultDAE",
+    "sasrec": "SASRec",
+    "vqrec": "VQRec",
+    "llmrec": "LLMRec",
+}
+# Beside each model's defaults. The authors' batches of 500 are for a hundred thousand users.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "multvae": {"hidden_dim": 0, "anneal_steps": 2000, "batch_size": 100},
+    "multdae": {"batch_size": 100},
+    "sasrec": {},
+    "vqrec": {"dim": 64, "dropout": 0.3},
+    "llmrec": {},
+}
+_QUICK_EPOCHS = {"multvae": 40, "multdae": 40, "sasrec": 10, "vqrec": 5, "llmrec": 2}
+
+
+def names_of(who: str, names: Sequence[str] | None) -> list[str]:
+    """Check names of models; None: all.
+
+    Raises:
+        ValueError: If one is unknown or there twice, or there is none.
+    """
+    chosen = list(NAMES if names is None else names)
+    unknown = [name for name in chosen if name not in NAMES]
+    if unknown or not chosen:
+        value = repr(unknown[0]) if unknown else "none"
+        raise ValueError(describe(who, "models", value, f"some of {', '.join(NAMES)}"))
+    for name in chosen:
+        if chosen.count(name) > 1:
+            raise ValueError(describe(who, "models", f"{name!r} twice", "each once"))
+    return chosen
+
+
+def fitted(
+    name: str,
+    split: Split,
+    catalog: Catalog | None,
+    *,
+    text: str = "tfidf",
+    quick: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> Recommender:
+    """Fit the model of that name on a split's train.
+
+    Args:
+        name: One of `NAMES`.
+        split: Its validation users, where there are some, choose hyper-parameters and epochs.
+        catalog: The items' texts, or None.
+        text: What encodes texts where a model uses them.
+        quick: Few epochs and no search over hyper-parameters.
+        seed: Of whatever the model draws.
+        progress: Whether to show a bar.
+
+    Raises:
+        ImportError: If the model needs an extra that isn't installed.
+        NotImplementedError: If the model isn't built yet.
+        ValueError: If the model can't be fitted on these data, such as one that needs texts.
+    """
+    if name == "popularity":
+        return Popularity().fit(split.train, catalog)
+    if name == "text":
+        return TextSimilarity(text=text, seed=seed).fit(split.train, catalog, progress=progress)
+    if name in ("esler", "esler+text"):
+        return _esler(name, split, catalog, text, quick, seed, progress)
+    if name not in _CLASSES:
+        raise NotImplementedError(f"{name} is not part of this version")
+    params = {**_SETTINGS[name], "seed": seed}
+    if quick:
+        params["epochs"] = _QUICK_EPOCHS[name]
+    if name in ("vqrec", "llmrec"):
+        params["text"] = text
+    kind = cast("type[TorchRecommender]", model_class(_CLASSES[name]))
+    return kind(**params).fit(
+        split.train, catalog, validation=split.validation, metric="ndcg@10", progress=progress
+    )
+
+
+def _esler(
+    name: str,
+    split: Split,
+    catalog: Catalog | None,
+    text: str,
+    quick: bool,
+    seed: int,
+    progress: bool,
+) -> Recommender:
+    """Fit ESLER; its l2 is chosen on validation users, what texts do on items hidden from train."""
+    esler = ESLER()
+    may_tune = not quick and split.train.n_items <= _TUNED_ITEMS
+    if may_tune and split.validation is not None:
+        esler = tune(
+            esler, _L2, split, "ndcg@10", candidates="warm", catalog=catalog, progress=progress
+        ).model
+    if name == "esler+text":
+        esler = esler.with_params(text=text, seed=seed)
+        if may_tune and catalog is not None:
+            inner = splits.pseudo_cold(split.train, seed=seed)
+            known = catalog.select(inner.train.item_ids)
+            esler = tune(esler, _TEXT, inner, "ndcg@10", catalog=known, progress=progress).model
+    return esler.fit(split.train, catalog, progress=progress)

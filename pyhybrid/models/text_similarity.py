@@ -1,0 +1,98 @@
+"""Text similarity: what can be said of items by their texts alone, the other baseline.
+
+Recommend what reads like the history: with v_i an item's text vector, centred on the mean of the
+training items and of length 1, a history's vector is the weighted mean of its items', and an item's
+score their inner product,
+
+    s_uj = v_j . sum_i x_ui v_i / sum_i x_ui
+
+the mean cosine of the item's text with those in the history. Nothing is learned from behaviour but
+which items have some.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyhybrid.checks import count
+from pyhybrid.errors import describe
+from pyhybrid.models.text_columns import checked_names, text_vectors
+from pyhybrid.models.vector_base import VectorScores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.interactions import Interactions
+
+__all__ = ["TextSimilarity"]
+
+
+class TextSimilarity(VectorScores):
+    """Rank items by how like their texts are to those of the history.
+
+    Memory: one float32 matrix items x dim, where dim is the encoder's, of "tfidf" 512.
+
+    Args:
+        text: What encodes the texts of the catalogue that `fit` is given: "tfidf", which is fitted
+            on the training items' texts; a model of sentence-transformers, by name or folder (extra
+            ``text``); or a list of several, whose vectors are joined.
+        seed: Of "noise", the control.
+
+    >>> from pyhybrid import Catalog, Interactions
+    >>> titles = ["red apple", "green pear", "old wine", "young wine"]
+    >>> catalog = Catalog.from_columns([1, 2, 3, 4], title=titles)
+    >>> model = TextSimilarity().fit(Interactions.from_columns([0, 0, 1], [1, 2, 3]), catalog)
+    >>> history = Interactions.from_columns(["new"], [3])
+    >>> model.item_ids[model.recommend(history, n=1).items]  # nobody has taken it yet
+    array([[4]])
+    """
+
+    scores_cold_items: bool = True
+
+    def __init__(self, *, text: str | Sequence[str] = "tfidf", seed: int = 0) -> None:
+        names = checked_names("TextSimilarity", text)
+        if names is None:
+            expected = "the name of an encoder, or a list of several"
+            raise TypeError(describe("TextSimilarity", "text", None, expected))
+        self.text = names
+        self.seed = count("TextSimilarity", "seed", seed, least=0)
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        threads: int,
+        report: Callable[[float], object] | None,
+    ) -> None:
+        del threads, report
+        if catalog is None:
+            way_out = "pass fit() a Catalog, for instance of titles"
+            raise ValueError(
+                describe("TextSimilarity", "catalog", None, "the items' texts", way_out)
+            )
+        texts = np.array(catalog.texts(interactions.item_ids), dtype=object)
+        is_known = interactions.item_counts() > 0
+        names = [self.text] if isinstance(self.text, str) else self.text
+        self.item_vectors = text_vectors(names, texts, is_known, seed=self.seed)
+
+    def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
+        has_text = np.asarray(self.item_vectors.any(axis=1), dtype=np.float32)
+        weights = np.asarray(abs(histories.matrix) @ has_text, dtype=np.float32)
+        return weights > 0
+
+    def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        sums = np.asarray(histories.matrix @ self.item_vectors, dtype=np.float32)
+        weights = np.asarray(abs(histories.matrix).sum(axis=1), dtype=np.float32)
+        sums /= np.maximum(weights, np.finfo(np.float32).tiny)[:, None]
+        return sums
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"item_vectors": self.item_vectors}
+
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.item_vectors = arrays["item_vectors"]

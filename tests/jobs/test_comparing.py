@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pyhybrid.jobs import comparing, roster
+from pyhybrid.jobs.comparing import compare, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FREE = ["popularity", "text", "esler", "esler+text"]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compare")
+
+
+@pytest.fixture(scope="module")
+def result(out: Path) -> dict[str, Any]:
+    return compare(None, out, models=[*FREE, "p5"], quick=True, seed=3, command="pyhybrid compare")
+
+
+def test_it_writes_what_it_found(out: Path, result: dict[str, Any]) -> None:
+    assert sorted(path.name for path in out.iterdir()) == ["compare.html", "compare.json"]
+    written = json.loads((out / "compare.json").read_text())
+    assert written == result
+    assert list(written["models"]) == [*FREE, "p5"]
+    for name in FREE:
+        row = written["models"][name]
+        assert row["joint"]["ndcg@10"] > 0
+        assert row["seconds"]["fit"] >= 0
+        assert row["model_bytes"] > 0
+    page = (out / "compare.html").read_text()
+    for name in result["models"]:
+        assert name in page
+
+
+def test_text_is_kept_beside_behaviour(result: dict[str, Any]) -> None:
+    models = result["models"]
+    assert models["esler+text"]["kept"]["warm"] == 1
+    assert models["esler+text"]["interval"]["joint"]["low"] > 0
+    assert models["esler"]["cold"] is None
+    assert result["users"]["cold"] <= result["users"]["joint"]
+
+
+def test_a_model_that_cannot_be_fitted_says_why(
+    out: Path, result: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert result["models"]["p5"] == {"skipped": "p5 is not part of this version"}
+
+    def needs_torch(*_: Any, **__: Any) -> Any:
+        raise ImportError('MultVAE needs torch; pip install "pyhybrid[torch]"')
+
+    monkeypatch.setattr(roster, "fitted", needs_torch)
+    found = compare(None, tmp_path, models=["multvae"], seed=3)
+    assert found["models"] == {
+        "multvae": {"skipped": 'MultVAE needs torch; pip install "pyhybrid[torch]"'}
+    }
+    assert "needs torch" in table(found)
+    assert "needs torch" in (tmp_path / "compare.html").read_text()
+
+
+def test_what_was_found_before_an_interruption_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fit = roster.fitted
+
+    def stopped(name: str, *args: Any, **more: Any) -> Any:
+        if name == "esler":
+            raise KeyboardInterrupt
+        return fit(name, *args, **more)
+
+    monkeypatch.setattr(roster, "fitted", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        compare(None, tmp_path, models=["popularity", "esler"], quick=True)
+    assert list(json.loads((tmp_path / "compare.json").read_text())["models"]) == ["popularity"]
+
+
+def test_the_table_has_a_line_a_model(result: dict[str, Any]) -> None:
+    lines = table(result).splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == [*FREE, "p5"]
+    assert f"{result['models']['esler']['warm']['ndcg@10']:.4f}" in lines[3]
+    assert "esler" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["esler", "magic"], r"^compare: models is 'magic'; expected some of popularity, "),
+        ([], r"^compare: models is none; expected some of"),
+        (["esler", "esler"], r"^compare: models is 'esler' twice; expected each once"),
+    ],
+)
+def test_names_are_checked_before_anything_is_read(
+    names: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare(tmp_path / "nowhere", tmp_path / "out", models=names)
+    assert not (tmp_path / "out").exists()
+
+
+def test_peak_memory_is_that_of_the_work_inside() -> None:
+    with comparing._measured_cost() as cost:
+        size = len(bytearray(150_000_000))
+    if cost["memory_bytes"] is None:
+        pytest.skip("this system doesn't tell")
+    assert 0.8 * size < cost["memory_bytes"] < 1.5 * size

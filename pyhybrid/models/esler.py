@@ -36,12 +36,19 @@ from pyhybrid import kernels
 from pyhybrid.checks import count, not_negative, positive, share, switch
 from pyhybrid.data.ids import positions
 from pyhybrid.data.interactions import Interactions
+from pyhybrid.data.matrices import csr
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis
 from pyhybrid.models.base import Recommender
 from pyhybrid.models.explanation import Explanation, explain_linear
-from pyhybrid.models.text_columns import TextRegression, checked_names, spread, text_vectors
+from pyhybrid.models.item_texts import (
+    checked_augmentations,
+    checked_names,
+    item_texts,
+    text_vectors,
+)
+from pyhybrid.models.text_columns import TextRegression, spread
 from pyhybrid.models.text_prior import add_prior
 from pyhybrid.progress import part_of, progress_bar
 from pyhybrid.ranking import Ranking
@@ -83,6 +90,8 @@ class ESLER(Recommender):
             the learned items' texts; or a list of several, whose vectors are joined. Items that are
             not learned, for the lack of training users, get weights from their texts. None: they
             are not recommended.
+        augmentations: Further fields of the catalogue that are read, such as what a language model
+            said of the items; vectors of all fields are joined.
         text_l2: The ridge of the prediction from texts.
         text_gamma: How fast texts grow unlike with the squared distance of their vectors, which
             have length 1.
@@ -121,6 +130,7 @@ class ESLER(Recommender):
         min_count: int = 1,
         keep_gram: bool = False,
         text: str | Sequence[str] | None = None,
+        augmentations: Sequence[str] = (),
         text_l2: float = 0.2,
         text_gamma: float = 0.5,
         text_scale: float = 2.0,
@@ -140,6 +150,7 @@ class ESLER(Recommender):
         self.scores_cold_items = self.text is not None
         if self.keep_gram and self.scores_cold_items:
             raise ValueError(describe("ESLER", "text", repr(text), "None with keep_gram=True"))
+        self.augmentations = checked_augmentations("ESLER", augmentations)
         self.text_l2 = positive("ESLER", "text_l2", text_l2)
         self.text_gamma = positive("ESLER", "text_gamma", text_gamma)
         self.text_scale = positive("ESLER", "text_scale", text_scale)
@@ -212,7 +223,8 @@ class ESLER(Recommender):
             value = f"{items[few[0]]}, which the model knows by its text alone"
             rule = f"one with {self.min_count} training users or more"
             raise ValueError(describe("similar_items", "item", value, rule))
-        itself = _one_entry_rows(places, len(self.rankable))
+        ones, indptr = np.ones(len(places), dtype=np.float32), np.arange(len(places) + 1)
+        itself = csr(ones, places, indptr, (len(places), len(self.rankable)))
         found, scores = kernels.top_n(itself, self.weights, n, exclude=itself)
         no_fallback = np.zeros(len(items), dtype=np.bool_)
         ranked = self.axis.back(found)
@@ -294,14 +306,10 @@ class ESLER(Recommender):
         """Return a regression on texts, and a of the other items, float32 (learned, others)."""
         if self.text is None:
             return None, None
-        if catalog is None:
-            way_out = "pass fit() a Catalog, for instance of titles"
-            raise ValueError(describe("ESLER", "catalog", None, "the items' texts", way_out))
         is_learned = np.zeros(len(item_ids), dtype=np.bool_)
         is_learned[learned] = True
-        names = [self.text] if isinstance(self.text, str) else self.text
-        texts = np.array(catalog.texts(item_ids), dtype=object)
-        vectors = text_vectors(names, texts, is_learned, seed=self.seed)
+        texts = item_texts("ESLER", catalog, item_ids, self.augmentations)
+        vectors = text_vectors(self.text, texts, is_learned, seed=self.seed)
         regression = TextRegression(
             vectors[is_learned],
             l2=self.text_l2,
@@ -389,10 +397,3 @@ class ESLER(Recommender):
         self._has_weights = arrays["has_weights"]
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")
-
-
-def _one_entry_rows(columns: NDArray[Any], n_columns: int) -> csr_array[np.float32]:
-    from scipy.sparse import csr_array
-
-    ones = np.ones(len(columns), dtype=np.float32)
-    return csr_array((ones, columns, np.arange(len(columns) + 1)), shape=(len(columns), n_columns))

@@ -43,6 +43,7 @@ from pyhybrid.checks import count, share
 from pyhybrid.data.matrices import bounds, csr, rows_of
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
+from pyhybrid.models.item_texts import checked_augmentations, item_texts
 from pyhybrid.models.torch_base import arrays_of, load_arrays
 from pyhybrid.models.vector_base import VectorRecommender
 from pyhybrid.training.devices import device_of
@@ -150,11 +151,7 @@ class LLMRec(VectorRecommender):
             expected = "the name or folder of a sentence-transformers model, 'tfidf' or 'noise'"
             raise TypeError(describe(who, "text", repr(text), expected))
         self.text = text
-        is_list = isinstance(augmentations, (list, tuple))
-        if not is_list or not all(isinstance(name, str) for name in augmentations):
-            expected = "a list of names of text fields"
-            raise TypeError(describe(who, "augmentations", repr(augmentations), expected))
-        self.augmentations = tuple(augmentations)
+        self.augmentations = checked_augmentations(who, augmentations)
         self.dim = count(who, "dim", dim)
         self.user_dim = count(who, "user_dim", user_dim)
         self.dropout = share(who, "dropout", dropout)
@@ -203,7 +200,7 @@ class LLMRec(VectorRecommender):
         self, interactions: Interactions, catalog: Catalog | None, is_warm: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Encode the items' texts, field by field: float32 (items, (1 + augmentations) x d)."""
-        fields = self._texts(catalog)
+        fields = item_texts("LLMRec", catalog, self.item_ids, self.augmentations)
         part = self._encoded(fields[0], is_warm)
         self._require(interactions, len(fields) * part.shape[1])
         vectors = np.empty((len(part), len(fields), part.shape[1]), dtype=np.float32)
@@ -211,24 +208,6 @@ class LLMRec(VectorRecommender):
         for k in range(1, len(fields)):
             vectors[:, k] = self._encoded(fields[k], is_warm)
         return vectors.reshape(len(part), -1)
-
-    def _texts(self, catalog: Catalog | None) -> list[NDArray[np.object_]]:
-        """Return the items' own texts, and those of each field of `augmentations`."""
-        if catalog is None:
-            way_out = "pass fit() a Catalog, for instance of titles"
-            raise ValueError(describe("LLMRec", "catalog", None, "the items' texts", way_out))
-        for name in self.augmentations:
-            if name not in catalog.fields:
-                what, expected = "a field of augmentations", f"one of {', '.join(catalog.fields)}"
-                raise ValueError(describe("LLMRec", what, repr(name), expected))
-        own = np.array(catalog.texts(self.item_ids), dtype=object)
-        known = catalog.select(self.item_ids).fields
-        texts = [own]
-        for name in self.augmentations:
-            made = [value if isinstance(value, str) else ", ".join(value) for value in known[name]]
-            is_empty = np.array([not text.strip() for text in made])
-            texts.append(np.where(is_empty, own, np.array(made, dtype=object)))
-        return texts
 
     def _encoded(
         self, texts: NDArray[np.object_], is_warm: NDArray[np.bool_]

@@ -17,77 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhybrid.errors import describe
-from pyhybrid.text.by_name import encode_by_name
-from pyhybrid.text.encoders import unit_rows
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["TextRegression", "checked_names", "join_vectors", "spread", "text_vectors"]
+__all__ = ["TextRegression", "spread"]
 
-_TFIDF_DIM = 512
 _ROWS = 4096  # of the kernel that are in memory at once
 _JITTER = 1e-6  # on the kernel of the landmarks, whose diagonal is 1: two may have the same text
-
-
-def checked_names(who: str, text: object) -> str | list[str] | None:
-    """Return what names encoders, one or a list of several; None stays.
-
-    Raises:
-        TypeError: If it is anything else.
-    """
-    names = [text] if isinstance(text, str) else text
-    if names is None:
-        return None
-    if not isinstance(names, (list, tuple)) or not names:
-        raise TypeError(describe(who, "text", repr(text), "a name, or a list of names"))
-    for name in names:
-        if not isinstance(name, str) or not name:
-            expected = "the name or folder of a text model, or 'tfidf'"
-            raise TypeError(describe(who, "text", repr(name), expected))
-    return text if isinstance(text, str) else list(names)
-
-
-def text_vectors(
-    names: list[str], texts: NDArray[np.object_], is_known: NDArray[np.bool_], *, seed: int
-) -> NDArray[np.float32]:
-    """Encode the items' texts for a `TextRegression`: float32 (items, dim), of length 1 or 0.
-
-    Args:
-        names: Encoders, as `encode_by_name` takes them, whose vectors are joined.
-        texts: str (items,). An item with an empty text gets zeros.
-        is_known: bool (items,).
-        seed: Of "noise".
-    """
-    parts = [encode_by_name(name, texts, is_known, dim=_TFIDF_DIM, seed=seed) for name in names]
-    for part in parts:
-        part[texts == ""] = 0
-    return join_vectors(parts, is_known)
-
-
-def join_vectors(
-    parts: list[NDArray[np.float32]], is_known: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Join several vectors an item into one, of length 1: float32 (items, sum of their sizes).
-
-    Each part is centred on the known items' mean and scaled to length 1 first, so that all count
-    the same. A text without a vector (zeros) has none in that part.
-
-    Args:
-        parts: float32 (items, size) each.
-        is_known: bool (items,).
-    """
-    joined = []
-    for part in parts:
-        has_vector = part.any(axis=1)
-        centred = part.copy()
-        if (is_known & has_vector).any():
-            centred[has_vector] -= part[is_known & has_vector].mean(axis=0)
-        joined.append(unit_rows(centred))
-    return unit_rows(np.hstack(joined))
 
 
 class TextRegression:

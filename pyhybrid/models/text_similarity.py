@@ -18,7 +18,12 @@ import numpy as np
 
 from pyhybrid.checks import count
 from pyhybrid.errors import describe
-from pyhybrid.models.text_columns import checked_names, text_vectors
+from pyhybrid.models.item_texts import (
+    checked_augmentations,
+    checked_names,
+    item_texts,
+    text_vectors,
+)
 from pyhybrid.models.vector_base import VectorScores
 
 if TYPE_CHECKING:
@@ -41,6 +46,8 @@ class TextSimilarity(VectorScores):
         text: What encodes the texts of the catalogue that `fit` is given: "tfidf", which is fitted
             on the training items' texts; a model of sentence-transformers, by name or folder (extra
             ``text``); or a list of several, whose vectors are joined.
+        augmentations: Further fields of the catalogue that are read, such as what a language model
+            said of the items; vectors of all fields are joined.
         seed: Of "noise", the control.
 
     >>> from pyhybrid import Catalog, Interactions
@@ -54,12 +61,19 @@ class TextSimilarity(VectorScores):
 
     scores_cold_items: bool = True
 
-    def __init__(self, *, text: str | Sequence[str] = "tfidf", seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        text: str | Sequence[str] = "tfidf",
+        augmentations: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
         names = checked_names("TextSimilarity", text)
         if names is None:
             expected = "the name of an encoder, or a list of several"
             raise TypeError(describe("TextSimilarity", "text", None, expected))
         self.text = names
+        self.augmentations = checked_augmentations("TextSimilarity", augmentations)
         self.seed = count("TextSimilarity", "seed", seed, least=0)
 
     def _fit(
@@ -70,15 +84,9 @@ class TextSimilarity(VectorScores):
         report: Callable[[float], object] | None,
     ) -> None:
         del threads, report
-        if catalog is None:
-            way_out = "pass fit() a Catalog, for instance of titles"
-            raise ValueError(
-                describe("TextSimilarity", "catalog", None, "the items' texts", way_out)
-            )
-        texts = np.array(catalog.texts(interactions.item_ids), dtype=object)
+        texts = item_texts("TextSimilarity", catalog, interactions.item_ids, self.augmentations)
         is_known = interactions.item_counts() > 0
-        names = [self.text] if isinstance(self.text, str) else self.text
-        self.item_vectors = text_vectors(names, texts, is_known, seed=self.seed)
+        self.item_vectors = text_vectors(self.text, texts, is_known, seed=self.seed)
 
     def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
         has_text = np.asarray(self.item_vectors.any(axis=1), dtype=np.float32)

@@ -9,7 +9,8 @@ from scipy.sparse import csr_array
 
 from pyhybrid import ESLER, Catalog, Interactions, Popularity, evaluate, memory
 from pyhybrid.data import Split, splits, synthetic
-from pyhybrid.models.text_columns import TextRegression, text_vectors
+from pyhybrid.models.item_texts import text_vectors
+from pyhybrid.models.text_columns import TextRegression
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_a_cold_column_is_the_mixture_of_known_ones(
     model.fit(parts.train, catalog)
     warm = learned(model)
     texts = np.array(catalog.texts(model.item_ids), dtype=object)
-    vectors = text_vectors(["tfidf"], texts, warm, seed=0)
+    vectors = text_vectors("tfidf", [texts], warm, seed=0)
     regression = TextRegression(vectors[warm], l2=0.2, gamma=0.7, landmarks=2000, seed=0)
     a = regression.mixtures(vectors[~warm])
     b = model.weights[np.ix_(warm, warm)].astype(np.float64)
@@ -64,7 +65,7 @@ def test_a_prior_draws_learned_weights_towards_the_texts_prediction(
     model.fit(parts.train, catalog)
     warm = learned(model)
     texts = np.array(catalog.texts(model.item_ids), dtype=object)
-    known = text_vectors(["tfidf"], texts, warm, seed=0)[warm].astype(np.float64)
+    known = text_vectors("tfidf", [texts], warm, seed=0)[warm].astype(np.float64)
     gaps = known[:, None] - known[None]
     kernel = np.exp(-0.5 * (gaps**2).sum(-1))
     inverse = np.linalg.inv(kernel + 0.5 * np.eye(len(kernel)))
@@ -121,6 +122,24 @@ def test_several_encoders_are_joined(data: tuple[Split, Catalog], model: ESLER) 
     assert figures[0] > figures[2]
     assert figures[1] > figures[2]
     assert not np.array_equal(both.weights, model.weights)
+
+
+def test_what_a_further_field_tells_counts_too(data: tuple[Split, Catalog]) -> None:
+    parts, catalog = data
+    silent = {"title": ["the same"] * len(catalog), "llm_tags": catalog.fields["title"]}
+    told = Catalog(catalog.item_ids, silent)
+    figures = [
+        evaluate(model.fit(parts.train, told), parts.test, ["ndcg@10"])["cold", "ndcg@10"]
+        for model in (
+            ESLER(l2=20.0, text="tfidf"),
+            ESLER(l2=20.0, text="tfidf", augmentations=["llm_tags"]),
+        )
+    ]
+    assert figures[1] > 1.5 * figures[0]
+    with pytest.raises(ValueError, match=r"^ESLER: a field of augmentations is 'plot'; expected"):
+        ESLER(text="tfidf", augmentations=["plot"]).fit(parts.train, told)
+    with pytest.raises(TypeError, match=r"^ESLER: augmentations is 'plot'; expected a list"):
+        ESLER(text="tfidf", augmentations="plot")
 
 
 def test_items_with_few_users_lean_on_their_texts(data: tuple[Split, Catalog]) -> None:

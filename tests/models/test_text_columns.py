@@ -5,13 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyhybrid.models.text_columns import (
-    TextRegression,
-    checked_names,
-    join_vectors,
-    spread,
-    text_vectors,
-)
+from pyhybrid.models.item_texts import checked_names, join_vectors, text_vectors
+from pyhybrid.models.text_columns import TextRegression, spread
 
 
 def mixtures(
@@ -131,7 +126,7 @@ def test_new_texts_do_not_move_known_ones() -> None:
 def test_texts_make_mixtures_of_those_like_them() -> None:
     texts = np.array(["crime drama", "cake recipes", "crime story", "", "cakes of old"], object)
     is_known = np.array([True, True, False, False, False])
-    vectors = text_vectors(["tfidf"], texts, is_known, seed=0)
+    vectors = text_vectors("tfidf", [texts], is_known, seed=0)
     found = mixtures(vectors[is_known], vectors[~is_known], l2=0.1, gamma=0.5, landmarks=9, seed=0)
     assert found.shape == (2, 3)
     assert found[0, 0] > 0.5 > found[1, 0]

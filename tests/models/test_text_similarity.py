@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pyhybrid import Catalog, Interactions, TextSimilarity
-from pyhybrid.models.text_columns import text_vectors
+from pyhybrid.models.item_texts import text_vectors
 
 TITLES = ["red apple", "green apple", "old wine", "young wine", "apple wine", ""]
 
@@ -32,7 +32,7 @@ def test_a_score_is_the_mean_cosine_with_the_history(
     model: TextSimilarity, catalog: Catalog
 ) -> None:
     texts = np.array(catalog.texts(model.item_ids), dtype=object)
-    v = text_vectors(["tfidf"], texts, model.item_counts > 0, seed=0).astype(np.float64)
+    v = text_vectors("tfidf", [texts], model.item_counts > 0, seed=0).astype(np.float64)
     history = Interactions.from_columns(["new"] * 2, [0, 2], weights=[3.0, 1.0])
     found = model.score(history)[0]
     place = {item: k for k, item in enumerate(model.item_ids.tolist())}

@@ -95,7 +95,7 @@ def arms(bench: Bench) -> dict[str, Arm]:
         "text alone": (bench.semantic, {"l_f": [1.0, 10.0, 50.0]}),
         "L3AE": (
             bench.l3ae,
-            {"l2": [20.0, 50.0, 100.0], "prior": [100.0, 200.0, 500.0], "l_f": [1.0, 10.0]},
+            {"l2": [20.0, 50.0], "prior": [100.0, 200.0, 500.0], "l_f": [1.0, 10.0]},
         ),
         "ESLER, texts' prior": (
             bench.esler,
@@ -103,7 +103,7 @@ def arms(bench: Bench) -> dict[str, Arm]:
                 "text": [[ENCODER, "tfidf"]],
                 "l2": [20.0, 50.0],
                 "text_prior": [100.0, 200.0],
-                "dropout": [0.0, 0.2],
+                "dropout": [0.2],
                 "text_l2": [2.0, 5.0],
                 "text_gamma": [0.2],
             },

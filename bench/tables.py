@@ -231,6 +231,42 @@ def multvae_ml1m() -> str:
     return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/multvae_ml1m.py`)"])
 
 
+def cold_items() -> str:
+    """Tabulate warm, cold and joint figures, and by how much the last arm is ahead."""
+    result = read("cold_items")
+    lines = []
+    for level, rows in result["levels"].items():
+        lines += [f"With {level}:", "", "| | warm | cold | joint |", "| --- | --- | --- | --- |"]
+        for name, row in rows.items():
+            cells = [_ahead(row.get(key)) for key in ("warm", "cold", "joint")]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    seeds = ", ".join(map(str, result["seeds"]))
+    place = f"(splits with seeds {seeds}; {provenance(result)}; `python bench/cold_items.py`)"
+    return "\n".join([*lines, f"NDCG@10, mean over the splits {place}"])
+
+
+def _ahead(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return ""
+    mean, gap = f"{figure['mean']:.4f}", figure.get("ours over it")
+    return mean if gap is None else f"{mean} ({gap[1]:+.3f} to {gap[2]:+.3f})"
+
+
+def text_prior() -> str:
+    result = read("text_prior")
+    targets = result["targets"]
+    labels = " | ".join(f"{label}: {count:,}" for label, count in targets.items())
+    lines = [f"| | HR@10 | NDCG@10 | {labels} |", "| --- | --- | --- |" + " --- |" * len(targets)]
+    for name, row in result["rows"].items():
+        cells = [f"{row['recall@10']:.4f}", f"{row['ndcg@10']:.4f}"]
+        cells += [f"{value:.3f}" for value in row["hit@10 by count"].values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    gap, low, high = result["over L3AE"]["recall@10"]
+    ahead = f"The last row's HR@10 less L3AE's: {gap:+.4f} ({low:+.4f} to {high:+.4f})"
+    return "\n".join([*lines, "", f"{ahead} ({provenance(result)}; `python bench/text_prior.py`)"])
+
+
 def multvae_epoch() -> str:
     result = read("multvae_epoch")
     lines = ["| | an epoch | peak memory |", "| --- | --- | --- |"]

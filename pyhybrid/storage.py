@@ -43,7 +43,7 @@ def write_folder(
 
     Args:
         folder: Made if missing, parents too. A folder that holds something else is refused.
-        config: What JSON can hold.
+        config: What JSON can hold; an encoder of texts is put down by its name.
         arrays: Numbers, or strings with dtype object.
 
     Raises:
@@ -65,7 +65,7 @@ def write_folder(
             "arrays": {name: _describe(array) for name, array in arrays.items()},
         }
         with written_beside(folder / "config.json") as path:
-            path.write_text(json.dumps(described, indent=2) + "\n")
+            path.write_text(json.dumps(described, indent=2, default=_by_name) + "\n")
     except BaseException:
         shutil.rmtree(array_folder, ignore_errors=True)
         if not any(folder.iterdir()):
@@ -132,8 +132,16 @@ def digest(*values: Any) -> str:
             state.update(np.ascontiguousarray(sample).tobytes())
         else:
             plain = value.tolist() if isinstance(value, np.ndarray) else value
-            state.update(json.dumps(plain).encode())
+            state.update(json.dumps(plain, default=_by_name).encode())
     return state.hexdigest()
+
+
+def _by_name(value: Any) -> str:
+    """Put a hyper-parameter that is no plain value, such as an encoder, down by its name."""
+    name = getattr(value, "name", None)
+    if not isinstance(name, str):
+        raise TypeError(describe("save", "a hyper-parameter", repr(value), "a plain value"))
+    return name
 
 
 _SAMPLE = 1 << 26  # bytes of an array that are fingerprinted

@@ -44,7 +44,7 @@ from pyhybrid.models.base import Recommender
 from pyhybrid.models.explanation import Explanation, explain_linear
 from pyhybrid.models.item_texts import (
     checked_augmentations,
-    checked_names,
+    checked_encoders,
     item_texts,
     text_vectors,
 )
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
+    from pyhybrid.text.encoders import TextEncoder
 
 __all__ = ["ESLER"]
 
@@ -87,9 +88,9 @@ class ESLER(Recommender):
             add users later. Needs ``min_count=1``, and no `text`.
         text: What encodes the texts of the catalogue that `fit` is then given: a model of
             sentence-transformers, by name or folder (extra ``text``); "tfidf", which is fitted on
-            the learned items' texts; or a list of several, whose vectors are joined. Items that are
-            not learned, for the lack of training users, get weights from their texts. None: they
-            are not recommended.
+            the learned items' texts; any `pyhybrid.text.TextEncoder`; or a list of several, whose
+            vectors are joined. Items that are not learned, for the lack of training users, get
+            weights from their texts. None: they are not recommended.
         augmentations: Further fields of the catalogue that are read, such as what a language model
             said of the items; vectors of all fields are joined.
         text_l2: The ridge of the prediction from texts.
@@ -129,7 +130,7 @@ class ESLER(Recommender):
         dropout: float = 0.0,
         min_count: int = 1,
         keep_gram: bool = False,
-        text: str | Sequence[str] | None = None,
+        text: str | TextEncoder | Sequence[str | TextEncoder] | None = None,
         augmentations: Sequence[str] = (),
         text_l2: float = 0.2,
         text_gamma: float = 0.5,
@@ -146,7 +147,7 @@ class ESLER(Recommender):
         if self.keep_gram and self.min_count > 1:
             # partial_fit could not tell what the items left out so far have to add.
             raise ValueError(describe("ESLER", "min_count", min_count, "1 with keep_gram=True"))
-        self.text = checked_names("ESLER", text)
+        self.text = checked_encoders("ESLER", text)
         self.scores_cold_items = self.text is not None
         if self.keep_gram and self.scores_cold_items:
             raise ValueError(describe("ESLER", "text", repr(text), "None with keep_gram=True"))

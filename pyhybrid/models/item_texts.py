@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.text.encoders import TextEncoder
+
+    Encoders: TypeAlias = str | TextEncoder | list[str | TextEncoder]
 
 __all__ = [
     "checked_augmentations",
-    "checked_names",
+    "checked_encoders",
     "item_texts",
     "join_vectors",
     "text_vectors",
@@ -28,22 +31,23 @@ __all__ = [
 _TFIDF_DIM = 512
 
 
-def checked_names(who: str, text: object) -> str | list[str] | None:
-    """Return what names encoders, one or a list of several; None stays.
+def checked_encoders(who: str, text: object) -> Encoders | None:
+    """Return what encodes texts, one name or encoder or a list of several; None stays.
 
     Raises:
         TypeError: If it is anything else.
     """
-    names = [text] if isinstance(text, str) else text
-    if names is None:
+    if text is None:
         return None
-    if not isinstance(names, (list, tuple)) or not names:
-        raise TypeError(describe(who, "text", repr(text), "a name, or a list of names"))
-    for name in names:
-        if not isinstance(name, str) or not name:
-            expected = "the name or folder of a text model, or 'tfidf'"
-            raise TypeError(describe(who, "text", repr(name), expected))
-    return text if isinstance(text, str) else list(names)
+    listed: list[Any] = list(text) if isinstance(text, list | tuple) else [text]
+    if not listed:
+        raise TypeError(describe(who, "text", repr(text), "an encoder, or a list of several"))
+    for encoder in listed:
+        is_encoder = hasattr(encoder, "encode") and isinstance(getattr(encoder, "name", None), str)
+        if not encoder or not (is_encoder or isinstance(encoder, str)):
+            expected = "the name or folder of a text model, 'tfidf', or an encoder"
+            raise TypeError(describe(who, "text", repr(encoder), expected))
+    return listed if isinstance(text, list | tuple) else listed[0]
 
 
 def checked_augmentations(who: str, augmentations: object) -> tuple[str, ...]:
@@ -87,7 +91,7 @@ def item_texts(
 
 
 def text_vectors(
-    names: str | list[str],
+    encoders: Encoders,
     columns: list[NDArray[np.object_]],
     is_known: NDArray[np.bool_],
     *,
@@ -96,15 +100,16 @@ def text_vectors(
     """Encode the items' texts: float32 (items, dim), of length 1 or 0.
 
     Args:
-        names: Encoders, as `encode_by_name` takes them; their vectors of all columns are joined.
+        encoders: As `encode_by_name` takes them; the vectors of all columns by all of them are
+            joined.
         columns: Texts, str (items,) each. An empty one gets zeros.
         is_known: bool (items,).
         seed: Of "noise".
     """
     parts = []
     for texts in columns:
-        for name in [names] if isinstance(names, str) else names:
-            part = encode_by_name(name, texts, is_known, dim=_TFIDF_DIM, seed=seed)
+        for encoder in encoders if isinstance(encoders, list) else [encoders]:
+            part = encode_by_name(encoder, texts, is_known, dim=_TFIDF_DIM, seed=seed)
             part[texts == ""] = 0
             parts.append(part)
     return join_vectors(parts, is_known)

@@ -20,7 +20,7 @@ from pyhybrid.checks import count
 from pyhybrid.errors import describe
 from pyhybrid.models.item_texts import (
     checked_augmentations,
-    checked_names,
+    checked_encoders,
     item_texts,
     text_vectors,
 )
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
+    from pyhybrid.text.encoders import TextEncoder
 
 __all__ = ["TextSimilarity"]
 
@@ -45,7 +46,8 @@ class TextSimilarity(VectorScores):
     Args:
         text: What encodes the texts of the catalogue that `fit` is given: "tfidf", which is fitted
             on the training items' texts; a model of sentence-transformers, by name or folder (extra
-            ``text``); or a list of several, whose vectors are joined.
+            ``text``); any `pyhybrid.text.TextEncoder`; or a list of several, whose vectors are
+            joined.
         augmentations: Further fields of the catalogue that are read, such as what a language model
             said of the items; vectors of all fields are joined.
         seed: Of "noise", the control.
@@ -64,11 +66,11 @@ class TextSimilarity(VectorScores):
     def __init__(
         self,
         *,
-        text: str | Sequence[str] = "tfidf",
+        text: str | TextEncoder | Sequence[str | TextEncoder] = "tfidf",
         augmentations: Sequence[str] = (),
         seed: int = 0,
     ) -> None:
-        names = checked_names("TextSimilarity", text)
+        names = checked_encoders("TextSimilarity", text)
         if names is None:
             expected = "the name of an encoder, or a list of several"
             raise TypeError(describe("TextSimilarity", "text", None, expected))

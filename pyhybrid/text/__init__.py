@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyhybrid.text.cache import CachedEncoder
     from pyhybrid.text.encoders import TextEncoder
+    from pyhybrid.text.given import GivenVectors
     from pyhybrid.text.noise import NoiseEncoder
     from pyhybrid.text.sentence_transformer import SentenceTransformerEncoder
     from pyhybrid.text.tfidf import TfidfEncoder
 
 _HOME = {
     "CachedEncoder": "cache",
+    "GivenVectors": "given",
     "NoiseEncoder": "noise",
     "SentenceTransformerEncoder": "sentence_transformer",
     "TextEncoder": "encoders",
@@ -25,6 +27,7 @@ _HOME = {
 
 __all__ = [
     "CachedEncoder",
+    "GivenVectors",
     "NoiseEncoder",
     "SentenceTransformerEncoder",
     "TextEncoder",

@@ -15,7 +15,7 @@ __all__ = ["encode_by_name"]
 
 
 def encode_by_name(
-    name: str,
+    name: str | TextEncoder,
     texts: NDArray[np.object_],
     is_known: NDArray[np.bool_],
     *,
@@ -28,8 +28,8 @@ def encode_by_name(
     The known items' texts are encoded in a call of their own: no other item changes their bits.
 
     Args:
-        name: "tfidf", which is fitted on the known items' texts; "noise", the control; or a model
-            of sentence-transformers, by name or folder.
+        name: "tfidf", which is fitted on the known items' texts; "noise", the control; a model of
+            sentence-transformers, by name or folder; or any encoder.
         texts: str, (items,).
         is_known: bool (items,), the items with training interactions.
         dim: The vectors' size where a name leaves that open.
@@ -45,7 +45,9 @@ def encode_by_name(
 
     known, new = texts[is_known].tolist(), texts[~is_known].tolist()
     encoder: TextEncoder
-    if name == "tfidf":
+    if not isinstance(name, str):
+        encoder = name
+    elif name == "tfidf":
         encoder = TfidfEncoder(dim).fit(known)
     elif name == "noise":
         encoder = NoiseEncoder(dim, seed=seed)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,10 @@ from pyhybrid import ESLER, Catalog, Interactions, Popularity, evaluate, memory
 from pyhybrid.data import Split, splits, synthetic
 from pyhybrid.models.item_texts import text_vectors
 from pyhybrid.models.text_columns import TextRegression
+from pyhybrid.text import GivenVectors, TfidfEncoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +114,24 @@ def test_cold_items_are_found_by_their_texts(data: tuple[Split, Catalog], model:
     assert found["ndcg@10"] > plain["ndcg@10"]
     popular = evaluate(Popularity().fit(parts.train, catalog), parts.test, ["ndcg@10"])
     assert found["ndcg@10"] > popular["ndcg@10"]
+
+
+def test_an_encoder_may_be_an_object(
+    data: tuple[Split, Catalog], model: ESLER, tmp_path: Path
+) -> None:
+    parts, catalog = data
+    known = catalog.select(model.item_ids)
+    encoder = TfidfEncoder(512).fit(np.array(known.texts(), dtype=object)[learned(model)].tolist())
+    given = GivenVectors("tf-idf of the warm", known.texts(), encoder.encode(known.texts()))
+    other = ESLER(l2=20.0, text=given).fit(parts.train, catalog)
+    np.testing.assert_allclose(other.weights, model.weights, rtol=1e-4, atol=1e-6)
+    other.save(tmp_path / "model")
+    loaded = ESLER.load(tmp_path / "model")
+    assert loaded.text == "tf-idf of the warm"
+    np.testing.assert_array_equal(
+        loaded.score(parts.test.histories), other.score(parts.test.histories)
+    )
+    assert loaded.fingerprint() == other.fingerprint()
 
 
 def test_several_encoders_are_joined(data: tuple[Split, Catalog], model: ESLER) -> None:

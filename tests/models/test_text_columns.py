@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyhybrid.models.item_texts import checked_names, join_vectors, text_vectors
+from pyhybrid.models.item_texts import checked_encoders, join_vectors, text_vectors
 from pyhybrid.models.text_columns import TextRegression, spread
 
 
@@ -151,12 +151,12 @@ def test_spreading_moves_every_weight_to_its_place(learned: list[int]) -> None:
 
 
 def test_names_are_one_or_several() -> None:
-    assert checked_names("ESLER", None) is None
-    assert checked_names("ESLER", "tfidf") == "tfidf"
-    assert checked_names("ESLER", ("tfidf", "noise")) == ["tfidf", "noise"]
+    assert checked_encoders("ESLER", None) is None
+    assert checked_encoders("ESLER", "tfidf") == "tfidf"
+    assert checked_encoders("ESLER", ("tfidf", "noise")) == ["tfidf", "noise"]
 
 
 @pytest.mark.parametrize("wrong", ["", [], [""], 3, ["tfidf", None], {"tfidf": 1}])
 def test_what_is_no_name_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"ESLER: text is .*; expected"):
-        checked_names("ESLER", wrong)
+        checked_encoders("ESLER", wrong)

@@ -218,6 +218,15 @@ def test_a_process_that_is_stopped_is_resumed(server, tmp_path: Path, number) ->
     assert again == dict.fromkeys(PROMPTS[8:], 1)  # none asked twice that was stored
 
 
+@pytest.fixture
+def ctrl_c_is_heard():
+    """In a job in the background, too, which is begun with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_answers_under_way_at_ctrl_c_are_kept_where_the_process_lives_on(
     server, make, tmp_path: Path
 ) -> None:

@@ -155,6 +155,8 @@ def test_two_runs_end_with_the_same_answers(tmp_path: Path) -> None:
 
 # Processes that end in the middle:
 PROCESS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 import sys
 from pyhybrid.llm import CachedGenerator, OpenAIGenerator
 url, folder, prompts = sys.argv[1], sys.argv[2], sys.argv[3].split("|")

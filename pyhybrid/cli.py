@@ -245,6 +245,9 @@ def compare(
     text: Annotated[
         str, typer.Option(help="What encodes texts: tfidf, or a model of sentence-transformers")
     ] = "tfidf",
+    augmentation: Annotated[
+        list[str] | None, typer.Option(help="A further text field of the items; may be repeated")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few epochs, and no tuning")] = False,
     seed: int = 0,
 ) -> None:
@@ -254,7 +257,14 @@ def compare(
     names = None if models is None else [name.strip() for name in models.split(",")]
     command = shlex.join(["pyhybrid", *sys.argv[1:]])
     result = comparing.compare(
-        data, out, models=names, text=text, quick=quick, seed=seed, command=command
+        data,
+        out,
+        models=names,
+        text=text,
+        augmentations=augmentation or (),
+        quick=quick,
+        seed=seed,
+        command=command,
     )
     print(f"\n{comparing.table(result)}\n")
     for name in ("compare.json", "compare.html"):

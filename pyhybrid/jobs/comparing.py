@@ -42,6 +42,7 @@ def compare(
     *,
     models: Sequence[str] | None = None,
     text: str = "tfidf",
+    augmentations: Sequence[str] = (),
     quick: bool = False,
     seed: int = 0,
     command: str | None = None,
@@ -57,6 +58,7 @@ def compare(
         out: A folder; earlier files are replaced.
         models: Names of `roster.NAMES`; None: all.
         text: What encodes texts: "tfidf", or a model of sentence-transformers.
+        augmentations: Further text fields that models read, such as a language model's.
         quick: Few epochs and no search over hyper-parameters.
         seed: Of the data, the split, and whatever models draw.
         command: What the page says that it was made by.
@@ -76,6 +78,7 @@ def compare(
         names,
         out,
         text=text,
+        augmentations=augmentations,
         quick=quick,
         seed=seed,
         source=source,
@@ -107,6 +110,7 @@ def compare_on(
     out: str | os.PathLike[str],
     *,
     text: str = "tfidf",
+    augmentations: Sequence[str] = (),
     quick: bool = False,
     seed: int = 0,
     source: str = "",
@@ -145,7 +149,14 @@ def compare_on(
         try:
             with _measured_cost() as cost:
                 kept[name] = roster.fitted(
-                    name, split, catalog, text=text, quick=quick, seed=seed, progress=True
+                    name,
+                    split,
+                    catalog,
+                    text=text,
+                    augmentations=augmentations,
+                    quick=quick,
+                    seed=seed,
+                    progress=True,
                 )
         except (ImportError, NotImplementedError, ValueError, MemoryError) as error:
             skipped[name] = str(error)

@@ -83,6 +83,7 @@ def fitted(
     catalog: Catalog | None,
     *,
     text: str = "tfidf",
+    augmentations: Sequence[str] = (),
     quick: bool = False,
     seed: int = 0,
     progress: bool = False,
@@ -94,6 +95,7 @@ def fitted(
         split: Its validation users, where there are some, choose hyper-parameters and epochs.
         catalog: The items' texts, or None.
         text: What encodes texts where a model uses them.
+        augmentations: Further text fields of the catalogue, for the models that read several.
         quick: Few epochs and no search over hyper-parameters.
         seed: Of whatever the model draws.
         progress: Whether to show a bar.
@@ -106,9 +108,11 @@ def fitted(
     if name == "popularity":
         return Popularity().fit(split.train, catalog)
     if name == "text":
-        return TextSimilarity(text=text, seed=seed).fit(split.train, catalog, progress=progress)
+        model = TextSimilarity(text=text, augmentations=augmentations, seed=seed)
+        return model.fit(split.train, catalog, progress=progress)
     if name in ("esler", "esler+text"):
-        return _esler(name, split, catalog, text, quick, seed, progress)
+        texts = {"text": text, "augmentations": augmentations, "seed": seed}
+        return _esler(split, catalog, {} if name == "esler" else texts, quick, progress)
     if name not in _CLASSES:
         raise NotImplementedError(f"{name} is not part of this version")
     params = {**_SETTINGS[name], "seed": seed}
@@ -116,6 +120,8 @@ def fitted(
         params["epochs"] = _QUICK_EPOCHS[name]
     if name in ("vqrec", "llmrec"):
         params["text"] = text
+    if name == "llmrec":
+        params["augmentations"] = augmentations
     kind = cast("type[TorchRecommender]", model_class(_CLASSES[name]))
     return kind(**params).fit(
         split.train, catalog, validation=split.validation, metric="ndcg@10", progress=progress
@@ -123,13 +129,7 @@ def fitted(
 
 
 def _esler(
-    name: str,
-    split: Split,
-    catalog: Catalog | None,
-    text: str,
-    quick: bool,
-    seed: int,
-    progress: bool,
+    split: Split, catalog: Catalog | None, texts: dict[str, Any], quick: bool, progress: bool
 ) -> Recommender:
     """Fit ESLER; its l2 is chosen on validation users, what texts do on items hidden from train."""
     esler = ESLER()
@@ -138,10 +138,10 @@ def _esler(
         esler = tune(
             esler, _L2, split, "ndcg@10", candidates="warm", catalog=catalog, progress=progress
         ).model
-    if name == "esler+text":
-        esler = esler.with_params(text=text, seed=seed)
+    if texts:
+        esler = esler.with_params(**texts)
         if may_tune and catalog is not None:
-            inner = splits.pseudo_cold(split.train, seed=seed)
+            inner = splits.pseudo_cold(split.train, seed=esler.seed)
             known = catalog.select(inner.train.item_ids)
             esler = tune(esler, _TEXT, inner, "ndcg@10", catalog=known, progress=progress).model
     return esler.fit(split.train, catalog, progress=progress)

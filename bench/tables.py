@@ -308,6 +308,7 @@ TABLES = {
     "multvae_tried": multvae_tried,
     "multvae_ml1m": multvae_ml1m,
     "multvae_epoch": multvae_epoch,
+    "cold_items": cold_items,
 }
 
 

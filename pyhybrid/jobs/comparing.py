@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.held_out import Split
+    from pyhybrid.data.interactions import Interactions
     from pyhybrid.models.base import Recommender
 
 __all__ = ["compare", "compare_on", "read", "table"]
@@ -92,15 +93,20 @@ def read(data: str | os.PathLike[str] | None, seed: int) -> tuple[Split, Catalog
     if data is None:
         interactions, catalog = synthetic.topics(seed=seed)
         split = splits.cold_items(splits.strong(interactions, seed=seed), share=0.1, seed=seed)
-        return split, catalog, f"made up: {interactions}"
+        return split, catalog, f"made up: {_size(interactions)}"
     folder = open_folder(data)
-    source = f"{folder.name}: {folder.interactions}"
+    source = f"{folder.name}: {_size(folder.interactions)}"
     if folder.split is not None:
         return folder.split, folder.catalog, f"{source}, with its published split"
     split = splits.strong(folder.interactions, seed=seed)
     if (split.train.item_counts() >= _COLD_MIN_COUNT).any():
         split = splits.cold_items(split, share=_COLD_SHARE, min_count=_COLD_MIN_COUNT, seed=seed)
     return split, folder.catalog, source
+
+
+def _size(interactions: Interactions) -> str:
+    users, items, pairs = interactions.n_users, interactions.n_items, interactions.matrix.nnz
+    return f"{users:,} users, {items:,} items, {pairs:,} interactions"
 
 
 def compare_on(

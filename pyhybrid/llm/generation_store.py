@@ -1,15 +1,8 @@
-"""CachedGenerator: ask each prompt once, in all calls of all processes; its file of answers.
-
-The file is one SQLite database, written in short transactions: several threads and processes can
-share it, and what a killed one had written stays. SQLite's rollback journal is used, not its
-write-ahead log, since the log does not work on the network folders that home directories often are.
-"""
+"""CachedGenerator: ask each prompt once, in all calls of all processes; its file of answers."""
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -18,10 +11,12 @@ from pyhybrid.errors import describe
 from pyhybrid.llm.generators import Generation
 from pyhybrid.progress import progress_bar
 from pyhybrid.text.cache import Cache, cache_folder
+from pyhybrid.text.database import CacheFile
 from pyhybrid.text.encoders import checked_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyhybrid.llm.generators import TextGenerator
     from pyhybrid.progress import Progress
@@ -29,16 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["CachedGenerator", "GenerationStore"]
 
 _WHO = "CachedGenerator"
-_APPLICATION = 0x7079676E  # "pygn": tells the file from other programs' databases
-_FORMAT = 1
-_PATIENCE = 60.0  # seconds to wait for another process that writes
+_APPLICATION, _FORMAT = 0x7079676E, 1  # "pygn"
 _READ_AT_ONCE = 500  # prompts; a statement of SQLite takes 999 parameters for certain
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS generations (key BLOB PRIMARY KEY, generator TEXT NOT NULL,"
     " version TEXT NOT NULL, prompt TEXT NOT NULL, text TEXT NOT NULL, refused INTEGER NOT NULL,"
     " prompt_tokens INTEGER, completion_tokens INTEGER)",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_FORMAT}",
 )
 
 
@@ -185,6 +176,7 @@ class GenerationStore:
     def __init__(self, who: str, folder: str | Path, name: str, version: str) -> None:
         self.who, self.name, self.version = who, name, version
         self.path = Path(folder) / "generations.sqlite"
+        self._file = CacheFile(who, self.path, "a cache of texts", _APPLICATION, _FORMAT, _TABLES)
 
     def read(self, prompts: Sequence[str]) -> dict[str, Generation]:
         """Return the answers of those prompts that have one.
@@ -195,7 +187,7 @@ class GenerationStore:
         """
         if not self.path.exists():
             return {}
-        with self._open() as connection:
+        with self._file.open() as connection:
             return self._read(connection, prompts)
 
     def write(self, answers: Mapping[str, Generation]) -> dict[str, Generation]:
@@ -213,7 +205,7 @@ class GenerationStore:
             )
             for prompt, answer in answers.items()
         ]
-        with self._open() as connection, connection:
+        with self._file.open() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 "INSERT OR IGNORE INTO generations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
@@ -237,52 +229,3 @@ class GenerationStore:
 
     def _key(self, prompt: str) -> bytes:
         return hashlib.sha256(f"{self.name}\0{self.version}\0{prompt}".encode()).digest()
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file, made if missing; SQLite's errors come out in words."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # isolation_level=None: transactions begin where BEGIN stands, not by themselves
-            opened = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
-            with closing(opened) as connection:
-                self._prepare(connection)
-                yield connection
-        except (sqlite3.Error, OSError) as error:
-            # The lowest byte of a code is the kind of error.
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise self._damaged(str(error)) from error
-            found, expected = f"not usable ({error})", "a file that can be read and written"
-            raise OSError(
-                describe(self.who, str(self.path), found, expected, _ELSEWHERE)
-            ) from error
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the tables of a new file; refuse what is not ours."""
-        # One statement sees one state, even while another process makes the tables.
-        application, version, tables = connection.execute(
-            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
-            " FROM pragma_application_id, pragma_user_version"
-        ).fetchone()
-        if (application, tables) == (0, 0):
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in _TABLES:
-                    connection.execute(statement)
-        elif application != _APPLICATION:
-            raise self._damaged("another program's database")
-        elif version > _FORMAT:
-            what, expected = f"the format of {self.path}", f"at most {_FORMAT}"
-            raise ValueError(
-                describe(self.who, what, version, expected, "install a newer pyhybrid")
-            )
-
-    def _damaged(self, found: str) -> ValueError:
-        return ValueError(
-            describe(self.who, str(self.path), f"damaged: {found}", "a cache of texts", _WAY_OUT)
-        )
-
-
-_ELSEWHERE = "name another folder with cache=, or do without it by cache=None"
-_WAY_OUT = f"delete it, {_ELSEWHERE}"

@@ -309,6 +309,7 @@ TABLES = {
     "multvae_ml1m": multvae_ml1m,
     "multvae_epoch": multvae_epoch,
     "cold_items": cold_items,
+    "text_prior": text_prior,
 }
 
 

@@ -74,6 +74,8 @@ def test_an_unknown_metric_is_refused_before_the_fit(split: splits.Split) -> Non
 
 
 _KILLED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 import sys
 import numpy as np
 import pyhybrid

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyhybrid.data.held_out import HeldOut
+    from pyhybrid.data.interactions import Interactions
     from pyhybrid.models.base import Recommender
     from pyhybrid.ranking import Ranking
 
@@ -94,8 +95,9 @@ def measure(
     seconds = time.perf_counter() - started
     shown = ranking.items[ranking.items >= 0]
     counts = model.item_counts
+    targets = held_out.targets.with_items(model.item_ids)
     lengths = np.diff(held_out.histories.matrix.indptr)
-    whole = _gains(ranking, held_out, np.ones(len(counts), dtype=np.bool_), model)
+    whole = _gains(ranking, targets)
     by_history = {}
     for number, bucket in enumerate(BUCKETS):
         rows = whole[np.digitize(lengths, _EDGES) == number]
@@ -103,7 +105,7 @@ def measure(
         by_history[bucket] = (float(rows.mean()) if len(rows) else math.nan, len(rows))
     return Measured(
         report,
-        _by_frequency(ranking, held_out, model),
+        _by_frequency(ranking, targets, counts),
         by_history,
         len(np.unique(shown)) / len(counts),
         float(counts[shown].mean()) if len(shown) else math.nan,
@@ -112,25 +114,19 @@ def measure(
 
 
 def _by_frequency(
-    ranking: Ranking, held_out: HeldOut, model: Recommender
+    ranking: Ranking, targets: Interactions, counts: NDArray[np.int64]
 ) -> dict[str, tuple[float, int]]:
-    bucket_of = np.digitize(model.item_counts, _EDGES)  # (items,)
-    targets = held_out.targets.with_items(model.item_ids).matrix
-    counted = np.bincount(bucket_of[targets.indices], minlength=len(BUCKETS))
+    bucket_of = np.digitize(counts, _EDGES)[targets.matrix.indices]  # (pairs,)
     found = {}
     for number, bucket in enumerate(BUCKETS):
-        rows = _gains(ranking, held_out, bucket_of == number, model)
-        mean = float(np.nanmean(rows)) if counted[number] else math.nan
-        found[bucket] = (mean, int(counted[number]))
+        own = bucket_of == number
+        rows = _gains(ranking, targets.keep_pairs(own))
+        found[bucket] = (float(np.nanmean(rows)) if own.any() else math.nan, int(own.sum()))
     return found
 
 
-def _gains(
-    ranking: Ranking, held_out: HeldOut, items: NDArray[np.bool_], model: Recommender
-) -> NDArray[np.float64]:
-    """Return each user's NDCG@10 where the targets among some items alone count."""
-    targets = held_out.targets.with_items(model.item_ids)
-    targets = targets.keep_pairs(items[targets.matrix.indices])
+def _gains(ranking: Ranking, targets: Interactions) -> NDArray[np.float64]:
+    """Return each user's NDCG@10, NaN without a target."""
     return kernels.ranking_metrics(ranking.items, targets.matrix, [KEY_METRIC])[KEY_METRIC]
 
 

@@ -157,6 +157,8 @@ class ESLER(Recommender):
         self.text_scale = positive("ESLER", "text_scale", text_scale)
         self.text_direct = not_negative("ESLER", "text_direct", text_direct)
         self.text_prior = not_negative("ESLER", "text_prior", text_prior)
+        if self.text_prior and self.text is None:
+            raise ValueError(describe("ESLER", "text_prior", text_prior, "0 without text="))
         self.text_landmarks = count("ESLER", "text_landmarks", text_landmarks)
         self.seed = count("ESLER", "seed", seed, least=0)
         self._gram: NDArray[np.float32] | None = None
@@ -185,8 +187,7 @@ class ESLER(Recommender):
         if self._gram is None or self._user_ids is None:
             way_out = "fit with ESLER(keep_gram=True), which keeps a second items x items array"
             raise ValueError(describe("partial_fit", "keep_gram", self.keep_gram, "True", way_out))
-        # The rows of a bare CSR have no ids that could be known.
-        named = isinstance(interactions, Interactions)
+        named = isinstance(interactions, Interactions)  # the rows of a bare CSR have no ids
         new_ids = shard.user_ids if named else self._user_ids[:0]
         self._refuse_known_users(new_ids, self._user_ids)
         item_counts = self.item_counts + shard.item_counts()
@@ -201,7 +202,7 @@ class ESLER(Recommender):
                 known = np.searchsorted(rankable, self.rankable)
                 gram[np.ix_(known, known)] += self._gram
             weights = self._solve(gram, overwrite=False, threads=threads, progress=report)
-        # From here on nothing fails: an interrupted partial_fit leaves the model as it was.
+        # From here on nothing fails: an interrupted call leaves the model as it was.
         self._axis = ItemAxis(self.item_ids, item_counts, rankable.astype(np.int32))
         self.weights, self._gram = weights, gram
         self._has_weights = np.asarray(weights.any(axis=1))
@@ -224,8 +225,8 @@ class ESLER(Recommender):
             value = f"{items[few[0]]}, which the model knows by its text alone"
             rule = f"one with {self.min_count} training users or more"
             raise ValueError(describe("similar_items", "item", value, rule))
-        ones, indptr = np.ones(len(places), dtype=np.float32), np.arange(len(places) + 1)
-        itself = csr(ones, places, indptr, (len(places), len(self.rankable)))
+        shape, indptr = (len(places), len(self.rankable)), np.arange(len(places) + 1)
+        itself = csr(np.ones(len(places), dtype=np.float32), places, indptr, shape)
         found, scores = kernels.top_n(itself, self.weights, n, exclude=itself)
         no_fallback = np.zeros(len(items), dtype=np.bool_)
         ranked = self.axis.back(found)
@@ -347,8 +348,7 @@ class ESLER(Recommender):
                 diagonal[:] = counts
 
     def _require_memory(self, items: int, others: int = 0) -> None:
-        matrices = 2 if self.keep_gram else 1
-        needed = 4 * matrices * items**2
+        needed = 4 * (2 if self.keep_gram else 1) * items**2
         if self.text is not None:  # the regression's features, the mixtures and their columns
             learned = items - others
             features = min(learned, self.text_landmarks) * (3 if self.text_prior else 1)

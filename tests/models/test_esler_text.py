@@ -88,6 +88,11 @@ def test_a_prior_draws_learned_weights_towards_the_texts_prediction(
     assert not np.diag(found).any()
 
 
+def test_a_prior_without_texts_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^ESLER: text_prior is 5\.0; expected 0 without text="):
+        ESLER(text_prior=5.0)
+
+
 def test_a_prior_makes_rare_items_better(data: tuple[Split, Catalog]) -> None:
     interactions = data[0].train
     few = interactions.select_users(np.arange(0, interactions.n_users, 8))

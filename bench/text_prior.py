@@ -1,18 +1,24 @@
-"""Text in closed form on Amazon Beauty: ESLER with and without a text prior, L3AE, text alone.
+"""Texts in closed form on three data sets: ESLER with and without a text prior, L3AE, text alone.
 
-    python bench/text_prior.py [../shared/data/amazon-beauty] [--runs build/runs/text_prior]
+    python bench/text_prior.py [amazon-beauty lastfm-hetrec goodreads-once] [--runs ...]
 
-Leave-one-out, all 12,101 items ranked: models are fitted on all but each user's last two items,
-chosen by NDCG@10 on the last but one, each from a grid of its own, and rated on the last one with
-the history of all before it. L3AE is written here as its authors have it: a linear kernel over the
-MiniLM vectors of title and categories, exact. Text alone is its first phase (EASE over the
+Amazon Beauty and Goodreads: each user's last item is to be found among all; models are fitted on
+all but the last two and rated with the history of all before it. Last.fm: its published test part;
+a seeded tenth of each user's train part is held out from the fit. Texts: titles and categories;
+artists' names and titles of books, with what a language model wrote of them.
+
+Each arm is tuned the same way by NDCG@10 on the held-out part: from given settings, one parameter
+after the other takes the best of its values, twice around. L3AE is written here as its authors have
+it, a linear kernel over the texts' vectors, exact; beside their MiniLM vectors it may choose centred
+ones and those with TF-IDF, which ours reads. Text alone is its first phase (EASE over the
 embeddings). Each fit's figure is kept under --runs; interrupted, the script goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +26,13 @@ import numpy as np
 from results import once, write_result
 from scipy.linalg.lapack import spotrf, spotri
 
-from pyhybrid import ESLER, kernels
+from pyhybrid import ESLER, Split, kernels
 from pyhybrid.comparison import paired_interval
 from pyhybrid.data import splits
+from pyhybrid.data.matrices import rows_of
 from pyhybrid.data.readers import open_folder
-from pyhybrid.text import SentenceTransformerEncoder
+from pyhybrid.models.item_texts import item_texts, text_vectors
+from pyhybrid.text.by_name import encode_by_name
 from pyhybrid.text.encoders import unit_rows
 
 if TYPE_CHECKING:
@@ -32,45 +40,79 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pyhybrid import Catalog, HeldOut, Split
+    from pyhybrid import Catalog, HeldOut
 
     Weights = NDArray[np.float32]
-    Arm = tuple[Callable[..., Weights], dict[str, list[Any]]]
+    Arm = tuple[Callable[..., Weights], dict[str, Any], dict[str, list[Any]]]
 
 METRICS = ("recall@10", "ndcg@10")
 BUCKETS = ("0", "1-5", "6-20", "more")
 EDGES = (1, 6, 21)
-ENCODER = "all-MiniLM-L6-v2"
+MINILM = "all-MiniLM-L6-v2"
+OURS, PEER = "ESLER, texts' prior", "L3AE"
+
+
+def beauty(data: Path) -> tuple[Split, Catalog | None, list[str]]:
+    folder = open_folder(data / "amazon-beauty")
+    return splits.leave_last(folder.interactions), folder.catalog, []
+
+
+def lastfm(data: Path) -> tuple[Split, Catalog | None, list[str]]:
+    folder = open_folder(data / "lastfm-hetrec/colakg")
+    assert folder.split is not None
+    tenth = splits.random(folder.split.train, test=0.1, validation=0, seed=0)
+    return Split(tenth.train, folder.split.test, tenth.test), folder.catalog, ["description"]
+
+
+def goodreads(data: Path) -> tuple[Split, Catalog | None, list[str]]:
+    folder = open_folder(data / "goodreads-once")
+    return splits.leave_last(folder.interactions), folder.catalog, ["llm_description"]
+
+
+SETS = {"amazon-beauty": beauty, "lastfm-hetrec": lastfm, "goodreads-once": goodreads}
 
 
 class Bench:
     """Hold what all arms share: the data, their Gram matrix, and the texts' vectors."""
 
-    def __init__(self, split: Split, catalog: Catalog) -> None:
-        self.split, self.catalog = split, catalog
+    def __init__(self, split: Split, catalog: Catalog | None, fields: list[str]) -> None:
+        self.split, self.catalog, self.fields = split, catalog, fields
         self.gram = kernels.gram(split.train.matrix)
-        texts = catalog.texts(split.train.item_ids)
-        self.vectors = unit_rows(SentenceTransformerEncoder(ENCODER).encode(texts))
+        self.semantic = lru_cache(maxsize=2)(self._semantic)
+        self.inverse = lru_cache(maxsize=1)(lambda l2: _inverse(self.gram.copy(), l2))
 
     def esler(self, **params: Any) -> Weights:
         """Fit the library's model; its weights on all items, zero where it has none."""
+        if "text" in params:
+            params["augmentations"] = self.fields
         model = ESLER(**params).fit(self.split.train, self.catalog)
         n = len(model.item_ids)
         weights = np.zeros((n, n), dtype=np.float32)
         weights[np.ix_(model.rankable, model.rankable)] = model.weights
         return weights
 
-    def semantic(self, l_f: float) -> Weights:
+    def vectors(self, name: str) -> Weights:
+        """Encode the texts: by MiniLM as it is, or centred, or centred with TF-IDF's beside it."""
+        texts = item_texts("bench", self.catalog, self.split.train.item_ids, self.fields)
+        is_known = self.split.train.item_counts() > 0
+        if name == MINILM:
+            parts = [encode_by_name(MINILM, part, is_known, dim=0, seed=0) for part in texts]
+            return unit_rows(np.hstack([unit_rows(part) for part in parts]))
+        encoders = [MINILM, "tfidf"] if name == "with TF-IDF" else [MINILM]
+        return text_vectors(encoders, texts, is_known, seed=0)
+
+    def _semantic(self, texts: str, l_f: float) -> Weights:
         """L3AE's first phase: C = I - P1 diag(1 / diag P1), P1 = (F F^T + l_f I)^-1."""
-        inverse = _inverse(self.vectors @ self.vectors.T, l_f)
+        vectors = self.vectors(texts)
+        inverse = _inverse(vectors @ vectors.T, l_f)
         c = -inverse / np.diag(inverse)
         np.fill_diagonal(c, 0)
         return c
 
-    def l3ae(self, l2: float, prior: float, l_f: float) -> Weights:
+    def l3ae(self, texts: str, l2: float, prior: float, l_f: float) -> Weights:
         """L3AE's second phase, with P2 = (G + (l2 + prior) I)^-1."""
-        inverse = _inverse(self.gram.copy(), l2 + prior)
-        weights = inverse @ self.semantic(l_f)
+        inverse = self.inverse(l2 + prior)
+        weights = inverse @ self.semantic(texts, l_f)
         weights *= np.float32(prior)
         scale = (1 + np.diag(weights)) / np.diag(inverse)
         weights -= inverse * scale
@@ -88,81 +130,126 @@ def _inverse(matrix: Weights, l2: float) -> Weights:
     return np.ascontiguousarray(upper + np.triu(upper, 1).T)
 
 
+L2 = [10.0, 20.0, 50.0, 100.0, 200.0, 500.0]
+PRIOR = [50.0, 100.0, 200.0, 500.0, 1000.0]
+L_F = [0.3, 1.0, 3.0, 10.0, 50.0]
+TEXTS = [MINILM, "centred", "with TF-IDF"]
+
+
 def arms(bench: Bench) -> dict[str, Arm]:
+    """Name what gives an arm's weights, its first settings, and the values to choose from."""
     return {
-        "ESLER": (bench.esler, {"l2": [20.0, 50.0, 100.0, 200.0]}),
-        "ESLER, dropout": (bench.esler, {"l2": [20.0, 50.0], "dropout": [0.2, 0.33]}),
-        "text alone": (bench.semantic, {"l_f": [1.0, 10.0, 50.0]}),
-        "L3AE": (
-            bench.l3ae,
-            {"l2": [20.0, 50.0], "prior": [100.0, 200.0, 500.0], "l_f": [1.0, 10.0]},
+        "ESLER": (bench.esler, {"l2": 50.0}, {"l2": L2}),
+        "ESLER, dropout": (
+            bench.esler,
+            {"l2": 50.0, "dropout": 0.2},
+            {"l2": L2, "dropout": [0.1, 0.2, 0.33]},
         ),
-        "ESLER, texts' prior": (
+        "text alone": (
+            bench.semantic,
+            {"texts": MINILM, "l_f": 1.0},
+            {"texts": TEXTS, "l_f": L_F},
+        ),
+        PEER: (
+            bench.l3ae,
+            {"texts": MINILM, "l2": 50.0, "prior": 200.0, "l_f": 1.0},
+            {"texts": TEXTS, "l2": L2, "prior": PRIOR, "l_f": L_F},
+        ),
+        OURS: (
             bench.esler,
             {
-                "text": [[ENCODER, "tfidf"]],
-                "l2": [20.0, 50.0],
-                "text_prior": [100.0, 200.0],
-                "dropout": [0.2],
-                "text_l2": [2.0, 5.0],
-                "text_gamma": [0.2],
+                "text": [MINILM, "tfidf"],
+                "l2": 50.0,
+                "dropout": 0.2,
+                "text_prior": 200.0,
+                "text_l2": 2.0,
+                "text_gamma": 0.2,
+            },
+            {
+                "l2": L2,
+                "text_prior": PRIOR,
+                "text_l2": [0.5, 1.0, 2.0, 5.0],
+                "text_gamma": [0.1, 0.2, 0.5],
             },
         ),
     }
 
 
-def rated(weights: Weights, part: HeldOut) -> dict[str, NDArray[np.float64]]:
-    histories = part.histories.matrix
+def tuned(
+    settings: dict[str, Any], grid: dict[str, list[Any]], rate: Callable[[dict[str, Any]], float]
+) -> dict[str, Any]:
+    """Let one parameter after the other take its best value, twice around."""
+    for name, values in [*grid.items()] * (1 if len(grid) == 1 else 2):
+        settings = max(({**settings, name: value} for value in values), key=rate)
+    return settings
+
+
+def rated(weights: Weights, part: HeldOut) -> tuple[dict[str, NDArray[np.float64]], NDArray[Any]]:
+    """Return the metrics, (users,) each, and which targets are among the first 10, (targets,)."""
+    histories, targets = part.histories.matrix, part.targets.matrix
     items, _ = kernels.top_n(histories, weights, 10, exclude=histories)
-    return kernels.ranking_metrics(items, part.targets.matrix, METRICS)
+    rows = rows_of(targets.indptr)
+    is_hit = (items[rows] == targets.indices[:, None]).any(axis=1)
+    return kernels.ranking_metrics(items, targets, METRICS), is_hit
 
 
-def main(data: Path, runs: Path) -> None:
-    folder = open_folder(data)
-    split = splits.leave_last(folder.interactions)
-    bench = Bench(split, folder.catalog)
+def compared(name: str, data: Path, runs: Path) -> dict[str, Any]:
+    """Tune all arms on a data set, and rate each once on its test part."""
+    split, catalog, fields = SETS[name](data)
+    bench = Bench(split, catalog, fields)
     counts = split.train.item_counts()
     bucket = np.digitize(counts[split.test.targets.matrix.indices], EDGES)
     rows: dict[str, Any] = {}
     tested: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for name, (fit, grid) in arms(bench).items():
-        settings = [dict(zip(grid, v, strict=True)) for v in itertools.product(*grid.values())]
-        found = []
-        for number, params in enumerate(settings):
+    for arm, (fit, first, grid) in arms(bench).items():
+        tried: dict[str, tuple[dict[str, Any], float]] = {}
 
-            def compute(fit: Any = fit, params: dict[str, Any] = params) -> dict[str, Any]:
-                figures = rated(fit(**params), split.validation)
-                return {metric: float(np.nanmean(rows)) for metric, rows in figures.items()}
+        def rate(
+            params: dict[str, Any], arm: str = arm, fit: Any = fit, tried: Any = tried
+        ) -> float:
+            def compute() -> dict[str, Any]:
+                figures, _ = rated(fit(**params), split.validation)
+                return {metric: float(np.nanmean(users)) for metric, users in figures.items()}
 
-            path = runs / f"{name.replace(' ', '_').replace(',', '')}_{number}" / "figures.json"
-            found.append(once(path, params, compute))
-            print(name, params, f"validation {found[-1]['ndcg@10']:.4f}", flush=True)
-        best = max(range(len(found)), key=lambda k: found[k]["ndcg@10"])
-        tested[name] = rated(fit(**settings[best]), split.test)
-        hits = tested[name]["recall@10"]
-        rows[name] = {
-            "chosen": settings[best],
-            "validation": [(s, f["ndcg@10"]) for s, f in zip(settings, found, strict=True)],
-            **{metric: float(np.nanmean(values)) for metric, values in tested[name].items()},
-            "hit@10 by count": {
-                label: float(np.nanmean(hits[bucket == k])) for k, label in enumerate(BUCKETS)
+            label = re.sub(r"[^\w.-]+", "_", f"{arm} {' '.join(map(str, params.values()))}")
+            found = once(runs / name / label / "figures.json", params, compute)["ndcg@10"]
+            if label not in tried:
+                tried[label] = (params, found)
+                print(name, arm, params, f"validation {found:.4f}", flush=True)
+            return float(found)
+
+        chosen = tuned(first, grid, rate)
+        tested[arm], is_hit = rated(fit(**chosen), split.test)
+        rows[arm] = {
+            "chosen": chosen,
+            "validation": list(tried.values()),
+            **{metric: float(np.nanmean(values)) for metric, values in tested[arm].items()},
+            "hits by count": {
+                label: float(is_hit[bucket == k].mean())
+                for k, label in enumerate(BUCKETS)
+                if (bucket == k).any()
             },
         }
-        print(name, {metric: round(rows[name][metric], 4) for metric in METRICS}, flush=True)
-    ours, peer = tested["ESLER, texts' prior"], tested["L3AE"]
-    gaps = {metric: paired_interval(ours[metric], peer[metric]) for metric in METRICS}
+        print(name, arm, {metric: round(rows[arm][metric], 4) for metric in METRICS}, flush=True)
+    gaps = {
+        metric: paired_interval(tested[OURS][metric], tested[PEER][metric]) for metric in METRICS
+    }
     for metric, (gap, low, high) in gaps.items():
-        print(f"{metric}: {gap:+.4f} of L3AE, 95 % {low:+.4f} to {high:+.4f}")
+        print(f"{name} {metric}: {gap:+.4f} of L3AE, 95 % {low:+.4f} to {high:+.4f}")
     targets = {label: int((bucket == k).sum()) for k, label in enumerate(BUCKETS)}
-    write_result("text_prior", {"rows": rows, "over L3AE": gaps, "targets": targets})
+    shape = {"users": split.test.targets.n_users, "items": split.train.n_items}
+    return {**shape, "rows": rows, "over L3AE": gaps, "targets": targets}
+
+
+def main(names: list[str], data: Path, runs: Path) -> None:
+    write_result("text_prior", {"sets": {name: compared(name, data, runs) for name in names}})
 
 
 if __name__ == "__main__":
     root = Path(__file__).parents[1]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "data", type=Path, nargs="?", default=root.parent / "shared/data/amazon-beauty"
-    )
+    parser.add_argument("names", nargs="*", choices=SETS, metavar="NAME", default=list(SETS))
+    parser.add_argument("--data", type=Path, default=root.parent / "shared/data")
     parser.add_argument("--runs", type=Path, default=root / "build/runs/text_prior")
     given = parser.parse_args()
-    main(given.data, given.runs)
+    main(given.names, given.data, given.runs)

@@ -20,6 +20,7 @@ from pyhybrid.data.text_files import (
     read_json_lines,
     read_lists,
     read_table,
+    table_of,
 )
 from pyhybrid.errors import describe
 
@@ -59,9 +60,10 @@ def open_folder(path: str | PathLike[str], *, min_rating: float | None = None) -
     - MovieLens 100K: ``u.data``, or ``u.item`` with a RecBole ``*.inter``; ``u.item``.
     - MovieLens latest: ``ratings.csv``; ``movies.csv``.
     - RecBole atomic files: ``*.inter``; ``*.item``.
-    - Sequences: ``sequences.txt``, a line ``user item item ...`` each user, oldest first;
-      ``items.jsonl`` with the key ``item``.
-    - Train and test lists: ``train.txt`` and ``test.txt``, lines as above in no order.
+    - Sequences: ``sequences.txt``, a line ``user item item ...`` each user, oldest first, or
+      ``users.jsonl`` with the keys ``user`` and ``history``; ``items.jsonl`` with the key ``item``.
+    - Train and test lists: ``train.txt`` and ``test.txt``, lines as above in no order; items'
+      names and texts as ``llm_response_item.jsonl`` with the keys ``item``, ``name``, ``text``.
 
     Ratings are no weights: all weights are 1 (but for a RecBole column ``weight``).
 
@@ -157,16 +159,21 @@ def _recbole(folder: Path, min_rating: float | None) -> Folder | None:
 
 
 def _sequences(folder: Path, min_rating: float | None) -> Folder | None:
-    sequences, items = find(folder, "sequences.txt"), find(folder, "items.jsonl")
-    if not sequences:
+    sequences, users = find(folder, "sequences.txt"), find(folder, "users.jsonl")
+    items = find(folder, "items.jsonl")
+    if sequences:
+        table = read_lists(sequences)
+    elif users:
+        table = table_of((row["user"], row["history"]) for row in _rows(users, "user", "history"))
+    else:
         return None
-    interactions = interactions_of(read_lists(sequences), min_rating, ordered=True)
+    interactions = interactions_of(table, min_rating, ordered=True)
     return Folder(folder.name, interactions, _items(items) if items else None)
 
 
 def _items(path: Path) -> Catalog:
     """Read the keys that hold text; unlike `Catalog.read`, a lone text among lists is a list."""
-    rows = read_json_lines(path)
+    rows = _rows(path, "item")
     fields: dict[str, list[Any]] = {}
     for name in dict.fromkeys(chain.from_iterable(rows)):
         values = [row.get(name) for row in rows]
@@ -175,7 +182,7 @@ def _items(path: Path) -> Catalog:
             fields[name] = [
                 [value] if is_list and isinstance(value, str) else value for value in values
             ]
-    return Catalog.from_columns(ids_of([row.get("item") for row in rows]), **fields)
+    return Catalog.from_columns(ids_of([row["item"] for row in rows]), **fields)
 
 
 def _is_text(value: Any) -> bool:
@@ -190,6 +197,7 @@ def _lists(folder: Path, min_rating: float | None) -> Folder | None:
     train_path, test_path = find(folder, "train.txt"), find(folder, "test.txt")
     if not train_path or not test_path:
         return None
+    written = find(folder, "llm_response_item.jsonl")
     lists = [read_lists(path) for path in (train_path, test_path)]
     table = pa.concat_tables(lists)
     both = interactions_of(table, min_rating)
@@ -200,7 +208,25 @@ def _lists(folder: Path, min_rating: float | None) -> Folder | None:
     )
     rows = np.flatnonzero(np.diff(test.matrix.indptr))
     held_out = HeldOut(train.select_users(rows), test.select_users(rows))
-    return Folder(folder.name, both, split=Split(train, held_out))
+    catalog = _written(written) if written else None
+    return Folder(folder.name, both, catalog, Split(train, held_out))
+
+
+def _written(path: Path) -> Catalog:
+    rows = _rows(path, "item", "name", "text")
+    fields = {"title": [row["name"] for row in rows], "description": [row["text"] for row in rows]}
+    return Catalog.from_columns(ids_of([row["item"] for row in rows]), **fields)
+
+
+def _rows(path: Path, *keys: str) -> list[dict[str, Any]]:
+    """Read JSON lines that all have some keys."""
+    rows = read_json_lines(path)
+    for number, row in enumerate(rows, start=1):
+        missing = [key for key in keys if key not in row]
+        if missing:
+            place = f"object {number} of {path}"
+            raise ValueError(describe(_WHO, place, f"without {missing[0]!r}", "one with that key"))
+    return rows
 
 
 def _genres(texts: Iterable[str]) -> list[tuple[str, ...]]:
@@ -219,6 +245,6 @@ _FORMATS: dict[str, Callable[[Path, float | None], Folder | None]] = {
     "ml-100k (u.data or *.inter, u.item)": _movielens_100k,
     "ml-latest-small (ratings.csv, movies.csv)": _movielens_latest,
     "RecBole (*.inter, *.item)": _recbole,
-    "sequences (sequences.txt, items.jsonl)": _sequences,
+    "sequences (sequences.txt or users.jsonl, items.jsonl)": _sequences,
     "train/test lists (train.txt, test.txt)": _lists,
 }

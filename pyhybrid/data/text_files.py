@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pyhybrid.data.ids import column_of, whole_numbers
@@ -11,7 +10,7 @@ from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -26,6 +25,7 @@ __all__ = [
     "read_lists",
     "read_table",
     "read_text",
+    "table_of",
 ]
 
 _WHO = "open_folder"
@@ -109,13 +109,21 @@ def read_lists(path: Path) -> pa.Table:
     ...     read_lists(path).to_pydict()
     {'user_id': ['7', '7', '8'], 'item_id': ['a', 'b', 'a']}
     """
+    rows = [line.split() for line in read_text(path).split("\n")]
+    return table_of((row[0], row[1:]) for row in rows if row)
+
+
+def table_of(histories: Iterable[tuple[object, Sequence[object]]]) -> pa.Table:
+    """Turn users with their items into a table of user_id and item_id, a row a pair.
+
+    >>> table_of([(7, ["a", "b"]), (8, [])]).to_pydict()
+    {'user_id': ['7', '7'], 'item_id': ['a', 'b']}
+    """
     import pyarrow as pa
 
-    rows = [line.split() for line in read_text(path).split("\n")]
-    users = chain.from_iterable([row[0]] * (len(row) - 1) for row in rows if row)
-    items = chain.from_iterable(row[1:] for row in rows)
-    columns = {"user_id": list(users), "item_id": list(items)}
-    return pa.table(columns, schema=pa.schema(dict.fromkeys(columns, pa.string())))
+    pairs = [(str(user), str(item)) for user, items in histories for item in items]
+    schema = pa.schema(dict.fromkeys(("user_id", "item_id"), pa.string()))
+    return pa.table(list(zip(*pairs, strict=True)) or [[], []], schema=schema)
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

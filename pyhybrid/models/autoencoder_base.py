@@ -277,7 +277,9 @@ class Autoencoder(VectorRecommender):
 
 def _first_layer(network: Any, items: Tensor, indptr: Tensor, values: Tensor) -> Tensor:
     """Return W_1 x + b_1 of sparse rows x: (rows, width)."""
-    summed = network["input"](items, indptr, per_sample_weights=values)
+    from pyhybrid.models.row_sums import row_sums
+
+    summed = row_sums(network["input"].weight, items, indptr, values)
     states: Tensor = summed + network["bias"]["input"]
     return states
 

@@ -48,7 +48,7 @@ from pyhybrid.models.item_texts import (
     item_texts,
     text_vectors,
 )
-from pyhybrid.models.text_columns import TextRegression, spread
+from pyhybrid.models.text_columns import TextRegression, predicted, spread
 from pyhybrid.models.text_prior import add_prior
 from pyhybrid.progress import part_of, progress_bar
 from pyhybrid.ranking import Ranking
@@ -294,10 +294,8 @@ class ESLER(Recommender):
         )
         if regression is not None and mixture is not None:
             if self.text_prior:
-                add_prior(weights, p, regression.features, self.text_prior)
-            columns = weights @ mixture
-            columns += np.float32(self.text_direct) * mixture
-            columns *= np.float32(self.text_scale)
+                add_prior(weights, p, regression.features(), self.text_prior)
+            columns = predicted(weights, mixture, direct=self.text_direct, scale=self.text_scale)
             weights = spread(whole, learned, columns)
         self.weights = weights
         self._has_weights = np.asarray(self.weights.any(axis=1))
@@ -349,10 +347,10 @@ class ESLER(Recommender):
 
     def _require_memory(self, items: int, others: int = 0) -> None:
         needed = 4 * (2 if self.keep_gram else 1) * items**2
-        if self.text is not None:  # the regression's features, the mixtures and their columns
+        if self.text is not None:  # the regression's kernel, the mixtures and their columns
             learned = items - others
-            features = min(learned, self.text_landmarks) * (3 if self.text_prior else 1)
-            needed += 4 * learned * (features + 2 * others)
+            kernel = min(learned, self.text_landmarks) * (4 if self.text_prior else 1)
+            needed += 4 * learned * (kernel + 2 * others)
         purpose = "the Gram matrix and the weights" if self.keep_gram else "the Gram matrix"
         way_out = "use fewer items (min_count=) or a larger machine"
         require_memory("ESLER", f"{items} items", needed, purpose, way_out)

@@ -361,8 +361,9 @@ def _not_taken(
 
 def _summed(table: Any, inputs: Tensor, indptr: Tensor) -> Tensor:
     """Return histories' embeddings, summed, by the root of their number: (rows, user_dim)."""
-    summed: Tensor = table(inputs, indptr)
-    return summed / indptr.diff().clamp(min=1).sqrt()[:, None]
+    from pyhybrid.models.row_sums import row_sums
+
+    return row_sums(table.weight, inputs, indptr) / indptr.diff().clamp(min=1).sqrt()[:, None]
 
 
 def _in_one_shape(tower: Any, rows: Tensor) -> Tensor:

@@ -18,13 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
-__all__ = ["TextRegression", "spread"]
+__all__ = ["TextRegression", "predicted", "spread"]
 
-_ROWS = 4096  # of the kernel that are in memory at once
+_ROWS = 2048  # of the kernel that are in memory in float64 at once
 _JITTER = 1e-6  # on the kernel of the landmarks, whose diagonal is 1: two may have the same text
 
 
@@ -32,7 +30,7 @@ class TextRegression:
     """Regress whatever is known of the known items on their texts.
 
     Exact where there are no more known items than landmarks. Else the kernel is approximated from
-    m = `landmarks` of them, drawn by the seed. Time: some 4 known m^2 floating-point operations.
+    m = `landmarks` of them, drawn by the seed. Time: some 2 known m^2 floating-point operations.
     Memory: float32 (known, m).
 
     Args:
@@ -42,9 +40,6 @@ class TextRegression:
         landmarks: Known items that stand for all.
         seed: Of the draw.
 
-    Attributes:
-        features: F, float32 (known, m), with F F^T the known items' mixtures of each other.
-
     >>> known = np.eye(3, dtype=np.float32)
     >>> TextRegression(known, l2=1.0, gamma=1.0, landmarks=3, seed=0).mixtures(known[:1]).round(2)
     array([[0.5 ],
@@ -52,25 +47,22 @@ class TextRegression:
            [0.03]], dtype=float32)
     """
 
-    features: NDArray[np.float32]
-
     def __init__(
         self, known: NDArray[np.float32], *, l2: float, gamma: float, landmarks: int, seed: int
     ) -> None:
         order = np.random.default_rng(seed).permutation(len(known))[:landmarks]
         self._marks, self._gamma = known[np.sort(order)], gamma
-        within = _kernel(self._marks, self._marks, gamma)
-        within[np.diag_indices(len(within))] += _JITTER
         # (K + l2 I)^-1 K is about K' S^-1 K'^T, with K' = K_known,marks, S = l2 K_marks + K'^T K'
-        # and S = T T^T: so F = K' T^-T, whose rows are no longer than 1.
-        self.features = np.zeros((len(known), len(within)), dtype=np.float32)
-        inner = l2 * within
-        for rows, kernel in self._kernels(known):
-            self.features[rows] = kernel
-            inner += kernel.T @ kernel
+        # and S = T T^T. In float64, as S is as good as singular where texts are near each other.
+        marks = self._marks.astype(np.float64)
+        inner: NDArray[np.float64] = _kernel(marks, marks, gamma)
+        inner[np.diag_indices(len(inner))] += _JITTER
+        inner *= l2
+        self._kernel = self._to_marks(known)
+        for rows in _blocks(len(known)):
+            block = self._kernel[rows].astype(np.float64)
+            inner += block.T @ block
         self._root = np.linalg.cholesky(inner)
-        for rows, kernel in self._kernels(known, self.features):
-            self.features[rows] = self._whitened(kernel)
 
     def mixtures(self, new: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return by how much each known item counts for each new one, a: float32 (known, new).
@@ -78,37 +70,74 @@ class TextRegression:
         Args:
             new: Text vectors, float32 (new, dim), of length 1 or 0. One of zeros gets zeros.
         """
-        features = np.zeros((len(new), len(self._marks)), dtype=np.float32)
-        for rows, kernel in self._kernels(new):
-            features[rows] = self._whitened(kernel)
-        return self.features @ features.T
+        from scipy.linalg import cho_solve
 
-    def _kernels(
-        self, vectors: NDArray[np.float32], computed: NDArray[np.float32] | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """Give the rows of the vectors that are not zero, some at a time, with their kernel."""
-        has_text = np.flatnonzero(vectors.any(axis=1))
-        for first in range(0, len(has_text), _ROWS):
-            rows = has_text[first : first + _ROWS]
-            if computed is None:
-                yield rows, _kernel(vectors[rows], self._marks, self._gamma)
-            else:
-                yield rows, computed[rows].astype(np.float64)
+        kernel = self._to_marks(new).astype(np.float64)
+        solved = cho_solve((self._root, True), kernel.T, overwrite_b=True, check_finite=False)
+        return self._kernel @ solved.astype(np.float32)
 
-    def _whitened(self, kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    def features(self) -> NDArray[np.float32]:
+        """Return F, float32 (known, m), with F F^T the known items' mixtures of each other.
+
+        Its rows are no longer than 1. Time: some known m^2 floating-point operations more.
+        """
         from scipy.linalg import solve_triangular
 
-        found: NDArray[np.float64] = solve_triangular(
-            self._root, kernel.T, lower=True, overwrite_b=True, check_finite=False
-        ).T
+        found = np.empty_like(self._kernel)  # F = K' T^-T
+        for rows in _blocks(len(found)):
+            block = self._kernel[rows].T.astype(np.float64)
+            found[rows] = solve_triangular(
+                self._root, block, lower=True, overwrite_b=True, check_finite=False
+            ).T
         return found
 
+    def _to_marks(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the vectors' kernel with the landmarks', zeros where there is no text."""
+        kernel = np.empty((len(vectors), len(self._marks)), dtype=np.float32)
+        for rows in _blocks(len(vectors)):
+            _kernel(vectors[rows], self._marks, self._gamma, out=kernel[rows])
+        kernel[~vectors.any(axis=1)] = 0
+        return kernel
 
-def _kernel(a: NDArray[Any], b: NDArray[Any], gamma: float) -> NDArray[np.float64]:
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * (a @ b.T)
-    kernel: NDArray[np.float64] = np.exp(-gamma * np.maximum(squares, 0))
-    return kernel
+
+def _blocks(rows: int) -> list[slice]:
+    return [slice(first, first + _ROWS) for first in range(0, rows, _ROWS)]
+
+
+def _kernel(
+    a: NDArray[Any], b: NDArray[Any], gamma: float, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    kernel: NDArray[Any] = np.matmul(a, b.T, out=out)
+    kernel *= 2
+    kernel -= (a**2).sum(1)[:, None]
+    kernel -= (b**2).sum(1)
+    np.minimum(kernel, 0, out=kernel)  # less the squared distance
+    kernel *= gamma
+    return np.exp(kernel, out=kernel)
+
+
+def predicted(
+    weights: NDArray[np.float32], mixture: NDArray[np.float32], *, direct: float, scale: float
+) -> NDArray[np.float32]:
+    """Return the columns that new items get, scale (B + direct I) a: float32 (known, new).
+
+    Args:
+        weights: B, float32 (known, known), C-contiguous.
+        mixture: a, float32 (known, new), C-contiguous.
+        direct: What the known item itself adds.
+        scale: What all is multiplied by.
+
+    >>> weights = np.array([[0, 1], [2, 0]], dtype=np.float32)
+    >>> predicted(weights, np.array([[1], [3]], dtype=np.float32), direct=1.0, scale=10.0)
+    array([[40.],
+           [50.]], dtype=float32)
+    """
+    from scipy.linalg.blas import sgemm
+
+    columns = mixture * np.float32(scale * direct)
+    if columns.size:  # transposed, they are all as BLAS has them: columns^T += scale a^T B^T
+        sgemm(scale, mixture.T, weights.T, beta=1.0, c=columns.T, overwrite_c=True)
+    return columns
 
 
 def spread(

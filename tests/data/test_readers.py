@@ -130,6 +130,39 @@ def test_sequences(tmp_path: Path, ending: str) -> None:
 
 
 @endings
+def test_histories_as_json_lines(tmp_path: Path, ending: str) -> None:
+    write(
+        tmp_path / f"users.jsonl{ending}",
+        '{"user": 1, "history": [3, 4, 3]}\n{"user": "2", "history": [5], "likes": ["x"]}\n',
+    )
+    write(tmp_path / f"items.jsonl{ending}", '{"item": 3, "title": "A", "llm_description": "a"}\n')
+    folder = readers.open_folder(tmp_path)
+    assert order(folder.interactions, 0) == [3, 4, 3]
+    assert pairs(folder.interactions) == {(1, 3), (1, 4), (2, 5)}
+    assert list(folder.catalog.fields) == ["title", "llm_description"]
+
+
+def test_a_json_line_without_its_key_is_reported(tmp_path: Path) -> None:
+    write(tmp_path / "users.jsonl", '{"user": 1, "history": [3]}\n{"user": 2}\n')
+    with pytest.raises(ValueError, match=r"object 2 of .*users\.jsonl is without 'history'"):
+        readers.open_folder(tmp_path)
+
+
+@endings
+def test_train_and_test_lists_with_texts(tmp_path: Path, ending: str) -> None:
+    write(tmp_path / f"train.txt{ending}", "0 1 2\n")
+    write(tmp_path / f"test.txt{ending}", "0 3\n")
+    write(
+        tmp_path / f"llm_response_item.jsonl{ending}",
+        '{"item": 2, "artistID": 9, "name": "Muse", "text": "A band."}\n',
+    )
+    catalog = readers.open_folder(tmp_path).catalog
+    assert catalog.item_ids.tolist() == [2]
+    assert catalog.texts() == ["Muse"]
+    assert catalog.fields["description"].tolist() == ["A band."]
+
+
+@endings
 def test_train_and_test_lists(tmp_path: Path, ending: str) -> None:
     write(tmp_path / f"train.txt{ending}", "0 1 2\n1 5\n2\n")
     write(tmp_path / f"test.txt{ending}", "0 3\n1\n3 1 7\n")
@@ -207,6 +240,7 @@ def test_a_broken_row_is_reported(tmp_path: Path) -> None:
         ("ml-100k", 943, 1682, 100_000),
         ("ml-latest-small", 671, 9066, 100_004),
         ("amazon-beauty", 22_363, 12_101, 198_502),
+        ("goodreads-once", 23_089, 15_441, 180_240),
     ],
 )
 def test_real_sizes(name: str, users: int, items: int, size: int) -> None:
@@ -251,6 +285,7 @@ def test_real_yelp_repeats() -> None:
     [
         ("amazon-electronics", 1435, 1522, 31_887, 4044),
         ("gowalla", 29_858, 40_981, 810_128, 217_242),
+        ("lastfm-hetrec/colakg", 1859, 2813, 57_786, 13_508),
     ],
 )
 def test_real_published_splits(name: str, users: int, items: int, train: int, test: int) -> None:
@@ -259,3 +294,10 @@ def test_real_published_splits(name: str, users: int, items: int, train: int, te
     assert folder.interactions.matrix.nnz == train + test
     assert folder.split.train.matrix.nnz == train
     assert folder.split.test.targets.matrix.nnz == test
+
+
+def test_real_artists_have_texts() -> None:
+    folder = readers.open_folder(real("lastfm-hetrec/colakg"))
+    assert len(folder.catalog) == 2813
+    assert np.isin(folder.interactions.item_ids, folder.catalog.item_ids).all()
+    assert all(folder.catalog.fields["description"])

@@ -1,35 +1,35 @@
-"""What LLM-Rec gains from a language model's texts, and what of it is what they say: Last.fm.
+"""What LLM-Rec gains from a language model's texts, and what of it is what they say.
 
-    python bench/llmrec.py [../shared/data/lastfm-hetrec] [--runs build/runs/llmrec] [--seeds 0 1]
+    python bench/llmrec.py [artists films books] [--runs build/runs/llmrec] [--seeds 0 1]
 
-Five random splits (8:1:1 of each user's artists; of the artists with 20 training users or more a
-fifth is hidden from training). The texts are those that a language model wrote of each artist
-(data/lastfm-hetrec/colakg), replayed through `CallableGenerator`. Arms: the artist's name; the name
-and the augmentation; the same width with the name twice; the augmentations shuffled between
-artists; the names of an artist's neighbours as a further text, and of random artists in their
-place. NDCG@10; what is finished is kept under --runs and read back.
+Five random splits (8:1:1 of each user's items; of the items with 20 training users or more a fifth
+is hidden from training). The texts are those that language models wrote of each item, replayed
+through `CallableGenerator`: artists of Last.fm and films of MovieLens-1M (data/*/colakg), books of
+Goodreads (data/goodreads-once). Of films and books a sample of the users takes part, drawn once.
+Arms: the item's own text; that and the augmentation; the same width with its own text twice; the
+augmentations shuffled between items; the texts of an item's neighbours as a further text, and of
+random items in their place. NDCG@10; what is finished is kept under --runs and read back.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from results import once, write_result
 
-from pyhybrid import Catalog, Interactions, LLMRec, TextSimilarity, evaluate
+from pyhybrid import Catalog, LLMRec, TextSimilarity, evaluate
 from pyhybrid.data import splits
 from pyhybrid.data.readers import open_folder
-from pyhybrid.data.text_files import find, read_json_lines
 from pyhybrid.llm import CallableGenerator
 from pyhybrid.text.augment import augment, catalog_neighbours, duplicated, prompt, shuffled
 from pyhybrid.text.neighbours import random_neighbours
 
 if TYPE_CHECKING:
-    from pyhybrid import Split
+    from pyhybrid import Interactions, Split
 
 METRIC = "ndcg@10"
 SEEDS = (0, 1, 2, 3, 4)
@@ -38,14 +38,32 @@ ASKED = "inference"  # what the recorded texts come nearest to: traits, genre, a
 PARAMS = {"text": MINILM, "epochs": 60, "patience": 8}
 
 
-def recorded(folder: Path) -> tuple[Catalog, dict[str, str]]:
-    """Read the artists, and by the prompt what the language model had answered."""
-    rows = list(read_json_lines(find(folder, "colakg/llm_response_item.jsonl")))
-    catalog = Catalog.from_columns(
-        [row["item"] for row in rows], title=[row["name"] for row in rows]
-    )
-    answers = {prompt(ASKED, row["name"])[0]: row["text"] for row in rows}
-    return catalog, answers
+class Source(NamedTuple):
+    """Say where interactions and texts are, and how many users take part (None: all)."""
+
+    folder: str
+    recorded: str
+    users: int | None
+
+
+SOURCES = {
+    "artists": Source("lastfm-hetrec/colakg", "description", None),
+    "films": Source("ml-1m", "description", 1000),
+    "books": Source("goodreads-once", "llm_description", 8000),
+}
+
+
+def opened(source: Source, data: Path) -> tuple[Interactions, Catalog, dict[str, str]]:
+    """Read the items, and by the prompt what the language model had answered."""
+    folder = open_folder(data / source.folder)
+    catalog, interactions = folder.catalog, folder.interactions
+    texts, written = catalog.texts(), catalog.fields[source.recorded]
+    answers = {prompt(ASKED, own)[0]: text for own, text in zip(texts, written, strict=True)}
+    fields = {"title": np.array(texts, dtype=object)}
+    if source.users:
+        drawn = np.random.default_rng(0).permutation(interactions.n_users)[: source.users]
+        interactions = interactions.select_users(np.sort(drawn))
+    return interactions, Catalog.from_columns(catalog.item_ids, **fields), answers
 
 
 def split_of(interactions: Interactions, seed: int) -> Split:
@@ -53,7 +71,7 @@ def split_of(interactions: Interactions, seed: int) -> Split:
     return splits.cold_items(parts, share=0.2, min_count=20, seed=seed)
 
 
-def related_names(asked: str) -> str:
+def related_texts(asked: str) -> str:
     """Answer an engagement-guided prompt by the texts of the related items that it names."""
     blocks = asked.split("\n\n")
     return ", ".join(b.partition("\n")[2] for b in blocks if b.startswith("Related item"))
@@ -65,7 +83,7 @@ def catalogs(catalog: Catalog, answers: dict[str, str], split: Split, seed: int)
     replay = CallableGenerator(answers.get, "recorded")
     richer = augment(known, None, replay, strategies=[ASKED], cache=None)
     near = catalog_neighbours(known, split.train, 3)
-    naming = CallableGenerator(related_names, "names of related items")
+    naming = CallableGenerator(related_texts, "texts of related items")
 
     def named(neighbours: Any) -> Catalog:
         return augment(
@@ -74,12 +92,12 @@ def catalogs(catalog: Catalog, answers: dict[str, str], split: Split, seed: int)
 
     field, engagement = [f"llm_{ASKED}"], ["llm_engagement"]
     return {
-        "name": (known, []),
-        "name and augmentation": (richer, field),
-        "name twice": (duplicated(known, [ASKED]), field),
+        "own text": (known, []),
+        "own text and augmentation": (richer, field),
+        "own text twice": (duplicated(known, [ASKED]), field),
         "augmentations shuffled": (shuffled(richer, seed=seed), field),
-        "name and neighbours' names": (named(near), engagement),
-        "name and random artists' names": (named(random_neighbours(near, seed=seed)), engagement),
+        "own text and neighbours' texts": (named(near), engagement),
+        "own text and random items' texts": (named(random_neighbours(near, seed=seed)), engagement),
     }
 
 
@@ -94,41 +112,45 @@ def rate(split: Split, catalog: Catalog, fields: list[str], seed: int) -> dict[s
     return found
 
 
-def main(data: Path, runs: Path, seeds: list[int]) -> None:
-    interactions = open_folder(data / "colakg").interactions
-    catalog, answers = recorded(data)
+def compared(name: str, data: Path, runs: Path, seeds: list[int]) -> dict[str, Any]:
+    interactions, catalog, answers = opened(SOURCES[name], data)
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
         split = split_of(interactions, seed)
-        for name, (known, fields) in catalogs(catalog, answers, split, seed).items():
-            path = runs / f"{name.replace(' ', '_')}_{seed}" / "figures.json"
-            settings = json.loads(json.dumps({**PARAMS, "fields": fields, "seed": seed}))
+        for arm, (known, fields) in catalogs(catalog, answers, split, seed).items():
+            path = runs / name / f"{re.sub(r'[^a-z]+', '_', arm)}_{seed}" / "figures.json"
+            settings = {**PARAMS, "fields": fields, "seed": seed}
             figures = once(
                 path, settings, lambda k=known, f=fields, s=split, n=seed: rate(s, k, f, n)
             )
-            found.setdefault(name, []).append(figures)
-            print(seed, name, figures["LLMRec"], figures["epochs"], flush=True)
+            found.setdefault(arm, []).append(figures)
+            print(name, seed, arm, figures["LLMRec"], figures["epochs"], flush=True)
     rows = {
-        name: {
+        arm: {
             model: {
                 key: [float(np.mean(values)), float(np.std(values, ddof=1))]
                 for key in ("warm", "cold", "joint")
-                if (values := [part[model][key] for part in parts])
+                if len(values := [part[model][key] for part in parts]) > 1
             }
             for model in ("LLMRec", "TextSimilarity")
         }
-        for name, parts in found.items()
+        for arm, parts in found.items()
     }
-    write_result("llmrec", {"seeds": seeds, "params": PARAMS, "rows": rows, "splits": found})
+    shape = {"users": interactions.n_users, "items": interactions.n_items}
+    return {**shape, "rows": rows, "splits": found}
+
+
+def main(names: list[str], data: Path, runs: Path, seeds: list[int]) -> None:
+    sets = {name: compared(name, data, runs, seeds) for name in names}
+    write_result("llmrec", {"seeds": seeds, "params": PARAMS, "sets": sets})
 
 
 if __name__ == "__main__":
     root = Path(__file__).parents[1]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "data", type=Path, nargs="?", default=root.parent / "shared/data/lastfm-hetrec"
-    )
+    parser.add_argument("names", nargs="*", choices=SOURCES, metavar="NAME", default=list(SOURCES))
+    parser.add_argument("--data", type=Path, default=root.parent / "shared/data")
     parser.add_argument("--runs", type=Path, default=root / "build/runs/llmrec")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     given = parser.parse_args()
-    main(given.data, given.runs, given.seeds)
+    main(given.names, given.data, given.runs, given.seeds)

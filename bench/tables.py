@@ -254,17 +254,47 @@ def _ahead(figure: dict[str, Any] | None) -> str:
 
 
 def text_prior() -> str:
+    """Tabulate each data set's figures, and hits by how many training users the target has."""
     result = read("text_prior")
-    targets = result["targets"]
-    labels = " | ".join(f"{label}: {count:,}" for label, count in targets.items())
-    lines = [f"| | HR@10 | NDCG@10 | {labels} |", "| --- | --- | --- |" + " --- |" * len(targets)]
-    for name, row in result["rows"].items():
-        cells = [f"{row['recall@10']:.4f}", f"{row['ndcg@10']:.4f}"]
-        cells += [f"{value:.3f}" for value in row["hit@10 by count"].values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    gap, low, high = result["over L3AE"]["recall@10"]
-    ahead = f"The last row's HR@10 less L3AE's: {gap:+.4f} ({low:+.4f} to {high:+.4f})"
-    return "\n".join([*lines, "", f"{ahead} ({provenance(result)}; `python bench/text_prior.py`)"])
+    lines = []
+    for name, part in result["sets"].items():
+        targets = {label: count for label, count in part["targets"].items() if count}
+        labels = " | ".join(f"{label}: {count:,}" for label, count in targets.items())
+        shape = f"{part['users']:,} users, {part['items']:,} items"
+        lines += [f"{name}, {shape}:", "", f"| | Recall@10 | NDCG@10 | {labels} |"]
+        lines.append("| --- | --- | --- |" + " --- |" * len(targets))
+        for arm, row in part["rows"].items():
+            cells = [f"{row['recall@10']:.4f}", f"{row['ndcg@10']:.4f}"]
+            cells += [f"{row['hits by count'][label]:.3f}" for label in targets]
+            lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+        for peer, gaps in part["ours over"].items():
+            cells = [
+                f"{metric} {gap:+.4f} ({low:+.4f} to {high:+.4f})"
+                for metric, (gap, low, high) in gaps.items()
+            ]
+            lines += ["", f"The last row less {peer}'s: {', '.join(cells)}"]
+        lines.append("")
+    return "\n".join([*lines, f"({provenance(result)}; `python bench/text_prior.py`)"])
+
+
+def llmrec() -> str:
+    """Tabulate means and standard deviations over splits."""
+    result = read("llmrec")
+    lines = []
+    for name, part in result["sets"].items():
+        shape = f"{part['users']:,} users, {part['items']:,} {name}"
+        lines += [f"{shape}:", "", "| | LLMRec: warm | cold | joint | texts alone: cold |"]
+        lines.append("| --- | --- | --- | --- | --- |")
+        for arm, row in part["rows"].items():
+            figures = [row["LLMRec"][key] for key in ("warm", "cold", "joint")]
+            figures.append(row["TextSimilarity"]["cold"])
+            cells = (f"{mean:.4f} ± {deviation:.4f}" for mean, deviation in figures)
+            lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+        lines.append("")
+    runs = [
+        run for part in result["sets"].values() for arm in part["splits"].values() for run in arm
+    ]
+    return "\n".join([*lines, f"({computed_on(runs)}; `python bench/llmrec.py`)"])
 
 
 def multvae_epoch() -> str:
@@ -310,6 +340,7 @@ TABLES = {
     "multvae_epoch": multvae_epoch,
     "cold_items": cold_items,
     "text_prior": text_prior,
+    "llmrec": llmrec,
 }
 
 

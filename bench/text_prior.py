@@ -8,16 +8,17 @@ a seeded tenth of each user's train part is held out from the fit. Texts: titles
 artists' names and titles of books, with what a language model wrote of them.
 
 Each arm is tuned the same way by NDCG@10 on the held-out part: from given settings, one parameter
-after the other takes the best of its values, twice around. L3AE is written here as its authors
-have it, a linear kernel over the texts' vectors, exact. Beside MiniLM's vectors as they are it may
-choose centred ones, and in an arm of its own these with TF-IDF's beside them, which ours reads.
-Text alone is its first phase (EASE over the embeddings). Each fit's figure is kept under --runs;
-interrupted, the script goes on where it was.
+after the other (ours: the kernel and its ridge together) takes the best of its values, twice
+around. L3AE is written here as its authors have it, a linear kernel over the texts' vectors, exact.
+Beside MiniLM's vectors as they are it may choose centred ones, and in an arm of its own these with
+TF-IDF's beside them, which ours reads. Text alone is its first phase (EASE over the embeddings).
+Each fit's figure is kept under --runs; interrupted, the script goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from pyhybrid import Catalog, HeldOut
 
     Weights = NDArray[np.float32]
-    Arm = tuple[Callable[..., Weights], dict[str, Any], dict[str, list[Any]]]
+    Arm = tuple[Callable[..., Weights], dict[str, Any], list[list[dict[str, Any]]]]
 
 METRICS = ("recall@10", "ndcg@10")
 BUCKETS = ("0", "1-5", "6-20", "more")
@@ -148,60 +149,63 @@ def _inverse(matrix: Weights, l2: float) -> Weights:
 L2 = [20.0, 50.0, 100.0, 200.0]
 PRIOR = [50.0, 100.0, 200.0, 500.0]
 L_F = [0.3, 1.0, 3.0, 10.0, 50.0]
-LINEAR = {"l2": L2, "prior": PRIOR, "l_f": L_F}
+
+
+def values(**lists: list[Any]) -> list[dict[str, Any]]:
+    """Return each combination of values of some parameters."""
+    return [dict(zip(lists, some, strict=True)) for some in itertools.product(*lists.values())]
+
+
+LINEAR = [values(l2=L2), values(prior=PRIOR), values(l_f=L_F)]
 
 
 def arms(bench: Bench) -> dict[str, Arm]:
-    """Name what gives an arm's weights, its first settings, and the values to choose from."""
+    """Name what gives an arm's weights, its first settings, and what it chooses after what."""
+    l3ae = {"texts": MINILM, "l2": 50.0, "prior": 200.0, "l_f": 1.0}
+    ours = {
+        "text": [MINILM, "tfidf"],
+        "l2": 50.0,
+        "dropout": 0.2,
+        "text_prior": 200.0,
+        "text_l2": 2.0,
+        "text_gamma": 0.2,
+    }
     return {
-        "ESLER": (bench.esler, {"l2": 50.0}, {"l2": L2}),
+        "ESLER": (bench.esler, {"l2": 50.0}, [values(l2=L2)]),
         "ESLER, dropout": (
             bench.esler,
             {"l2": 50.0, "dropout": 0.2},
-            {"l2": L2, "dropout": [0.1, 0.2, 0.33]},
+            [values(l2=L2), values(dropout=[0.1, 0.2, 0.33])],
         ),
         "text alone": (
             bench.semantic,
             {"texts": MINILM, "l_f": 1.0},
-            {"texts": [MINILM, "centred", TFIDF], "l_f": L_F},
+            [values(texts=[MINILM, "centred", TFIDF]), values(l_f=L_F)],
         ),
-        PEERS[0]: (
-            bench.l3ae,
-            {"texts": MINILM, "l2": 50.0, "prior": 200.0, "l_f": 1.0},
-            {"texts": [MINILM, "centred"], **LINEAR},
-        ),
-        PEERS[1]: (
-            bench.l3ae,
-            {"texts": TFIDF, "l2": 50.0, "prior": 200.0, "l_f": 1.0},
-            LINEAR,
-        ),
+        PEERS[0]: (bench.l3ae, l3ae, [values(texts=[MINILM, "centred"]), *LINEAR]),
+        PEERS[1]: (bench.l3ae, l3ae | {"texts": TFIDF}, LINEAR),
         OURS: (
             bench.esler,
-            {
-                "text": [MINILM, "tfidf"],
-                "l2": 50.0,
-                "dropout": 0.2,
-                "text_prior": 200.0,
-                "text_l2": 2.0,
-                "text_gamma": 0.2,
-            },
-            {
-                "l2": L2,
-                "text_prior": PRIOR,
-                "text_l2": [0.1, 0.2, 0.5, 1.0, 2.0, 5.0],
-                "text_gamma": [0.05, 0.1, 0.2, 0.5],
-                "dropout": [0.0, 0.1, 0.2, 0.33],
-            },
+            ours,
+            [
+                values(l2=L2),
+                values(text_prior=PRIOR),
+                # Together, as the ridge means something else with each kernel.
+                values(text_gamma=[0.0, 0.1, 0.2, 0.5], text_l2=[0.2, 0.5, 1.0, 2.0, 5.0]),
+                values(dropout=[0.0, 0.1, 0.2, 0.33]),
+            ],
         ),
     }
 
 
 def tuned(
-    settings: dict[str, Any], grid: dict[str, list[Any]], rate: Callable[[dict[str, Any]], float]
+    settings: dict[str, Any],
+    steps: list[list[dict[str, Any]]],
+    rate: Callable[[dict[str, Any]], float],
 ) -> dict[str, Any]:
     """Let one parameter after the other take its best value, twice around."""
-    for name, values in [*grid.items()] * (1 if len(grid) == 1 else 2):
-        settings = max(({**settings, name: value} for value in values), key=rate)
+    for step in steps * (1 if len(steps) == 1 else 2):
+        settings = max(({**settings, **change} for change in step), key=rate)
     return settings
 
 
@@ -222,7 +226,7 @@ def compared(name: str, data: Path, runs: Path) -> dict[str, Any]:
     bucket = np.digitize(counts[split.test.targets.matrix.indices], EDGES)
     rows: dict[str, Any] = {}
     tested: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for arm, (fit, first, grid) in arms(bench).items():
+    for arm, (fit, first, steps) in arms(bench).items():
         tried: dict[str, tuple[dict[str, Any], float]] = {}
 
         def rate(
@@ -239,7 +243,7 @@ def compared(name: str, data: Path, runs: Path) -> dict[str, Any]:
                 print(name, arm, params, f"validation {found:.4f}", flush=True)
             return float(found)
 
-        chosen = tuned(first, grid, rate)
+        chosen = tuned(first, steps, rate)
         tested[arm], is_hit = rated(fit(**chosen), split.test)
         rows[arm] = {
             "chosen": chosen,

@@ -29,7 +29,7 @@ ORDER = [
     ("data",),
     ("storage",),
     ("ranking",),
-    ("evaluation",),
+    ("evaluation", "pointwise"),
     ("comparison",),
     ("text", "quantize", "llm"),
     ("training",),

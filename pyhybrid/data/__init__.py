@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pyhybrid.data import readers, splits, synthetic
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.domains import join_domains
+    from pyhybrid.data.feedback import Feedback
+    from pyhybrid.data.feedback_files import read_feedback
     from pyhybrid.data.held_out import HeldOut, Split
     from pyhybrid.data.interactions import Events, Interactions
     from pyhybrid.data.splits import split
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 _HOME = {
     "Catalog": "catalog",
     "Events": "interactions",
+    "Feedback": "feedback",
     "HeldOut": "held_out",
     "Interactions": "interactions",
     "Split": "held_out",
     "join_domains": "domains",
+    "read_feedback": "feedback_files",
     "split": "splits",
 }
 _MODULES = ("readers", "splits", "synthetic")
@@ -30,10 +34,12 @@ _MODULES = ("readers", "splits", "synthetic")
 __all__ = [
     "Catalog",
     "Events",
+    "Feedback",
     "HeldOut",
     "Interactions",
     "Split",
     "join_domains",
+    "read_feedback",
     "readers",
     "split",
     "splits",

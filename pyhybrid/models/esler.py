@@ -95,7 +95,7 @@ class ESLER(Recommender):
             said of the items; vectors of all fields are joined.
         text_l2: The ridge of the prediction from texts.
         text_gamma: How fast texts grow unlike with the squared distance of their vectors, which
-            have length 1.
+            have length 1; 0: the prediction is linear in the vectors.
         text_scale: What predicted weights are multiplied by, as a prediction is smaller than the
             truth: the more, the higher new items come among the others. `tune` it with
             ``candidates="joint"`` on a split with cold items.
@@ -153,7 +153,7 @@ class ESLER(Recommender):
             raise ValueError(describe("ESLER", "text", repr(text), "None with keep_gram=True"))
         self.augmentations = checked_augmentations("ESLER", augmentations)
         self.text_l2 = positive("ESLER", "text_l2", text_l2)
-        self.text_gamma = positive("ESLER", "text_gamma", text_gamma)
+        self.text_gamma = not_negative("ESLER", "text_gamma", text_gamma)
         self.text_scale = positive("ESLER", "text_scale", text_scale)
         self.text_direct = not_negative("ESLER", "text_direct", text_direct)
         self.text_prior = not_negative("ESLER", "text_prior", text_prior)

@@ -93,7 +93,7 @@ class LLMRec(VectorRecommender):
 
     Memory: the text vectors, float32 (items, (1 + augmentations) x their size): 0.5 GB for 100,000
     items, two augmentations and all-MiniLM-L6-v2; five of items x user_dim; a batch. Time: mostly
-    the lookup of histories; an epoch of 128,000 pairs and 250 items a history 15 s on a core.
+    the lookup of histories; an epoch of 109,000 pairs and 250 items a history 3 s on a core.
 
     Args:
         text: What encodes the texts: a model of sentence-transformers, by name or folder (extra

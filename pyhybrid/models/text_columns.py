@@ -7,8 +7,9 @@ new item's column is predicted as a mixture of theirs,
 
     b = sum_i a_i b_i,    a = (K + l2 I)^-1 k,    K_ij = k(v_i, v_j),    k_i = k(v_i, v)
 
-with k(v, w) = exp(-gamma |v - w|^2). The mixture needs the texts alone, and holds for whatever is
-known of the known items: their weights, their scores for a user.
+with k(v, w) = exp(-gamma |v - w|^2), or v . w where gamma is 0: plain ridge regression. The mixture
+needs the texts alone, and holds for whatever is known of the known items: their weights, their
+scores for a user.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class TextRegression:
     Args:
         known: Text vectors, float32 (known, dim), of length 1 or 0.
         l2: The ridge, beside the kernel's 1 on the diagonal.
-        gamma: How fast texts grow unlike.
+        gamma: How fast texts grow unlike; 0 for the linear kernel.
         landmarks: Known items that stand for all.
         seed: Of the draw.
 
@@ -108,6 +109,8 @@ def _kernel(
     a: NDArray[Any], b: NDArray[Any], gamma: float, out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
     kernel: NDArray[Any] = np.matmul(a, b.T, out=out)
+    if gamma == 0:
+        return kernel
     kernel *= 2
     kernel -= (a**2).sum(1)[:, None]
     kernel -= (b**2).sum(1)

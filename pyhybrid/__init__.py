@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pyhybrid.evaluation import Report, compare, evaluate, tune
     from pyhybrid.models import (
         ESLER,
+        MF,
+        LightGCN,
         LLMRec,
         MultDAE,
         MultVAE,
@@ -37,6 +39,8 @@ _HOME = {
     "HeldOut": "data",
     "Interactions": "data",
     "LLMRec": "models",
+    "LightGCN": "models",
+    "MF": "models",
     "MultDAE": "models",
     "MultVAE": "models",
     "NotFittedError": "errors",
@@ -58,10 +62,12 @@ _MODULES = ("data", "kernels")
 
 __all__ = [
     "ESLER",
+    "MF",
     "Catalog",
     "HeldOut",
     "Interactions",
     "LLMRec",
+    "LightGCN",
     "MultDAE",
     "MultVAE",
     "NotFittedError",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyhybrid import kernels
 from pyhybrid.checks import check_dense
 from pyhybrid.data.ids import arrow_ids
 from pyhybrid.errors import describe
@@ -14,8 +15,11 @@ from pyhybrid.errors import describe
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
-__all__ = ["Ranking"]
+    from pyhybrid.kernels.core import TopN
+
+__all__ = ["Ranking", "popular"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,3 +133,17 @@ class Ranking:
                 "fallback": pa.array(self.fallback.repeat(lengths)),
             }
         )
+
+
+def popular(
+    rows: int,
+    popularity: NDArray[np.float32],
+    n: int,
+    exclude: csr_array[np.float32] | None,
+    among: NDArray[np.int32] | None,
+    threads: int,
+) -> TopN:
+    """Rank by popularity, float32 (items,), alone: a factor model of dimension one."""
+    ones = np.ones((rows, 1), dtype=np.float32)
+    factors = np.ascontiguousarray(popularity[:, None])
+    return kernels.top_n_factors(ones, factors, n, exclude=exclude, among=among, threads=threads)

@@ -39,6 +39,15 @@ SMALL: dict[str, dict[str, Any]] = {
         "epochs": 20,
         "device": "cpu",
     },
+    "LightGCN": {
+        "dim": 8,
+        "lr": 0.02,
+        "l2": 0.01,
+        "batch_size": 100,
+        "epochs": 40,
+        "device": "cpu",
+    },
+    "MF": {"dim": 8, "lr": 0.02, "l2": 0.01, "batch_size": 100, "epochs": 40, "device": "cpu"},
     "MultDAE": {"latent_dim": 16, "lr": 0.02, "batch_size": 20, "epochs": 30, "device": "cpu"},
     "MultVAE": {
         "hidden_dim": 16,
@@ -70,6 +79,8 @@ ORDERED = {
 }  # needs the order of a history: a bare CSR of two items a row is refused
 TRAINED = {
     "LLMRec",
+    "LightGCN",
+    "MF",
     "MultDAE",
     "MultVAE",
     "SASRec",

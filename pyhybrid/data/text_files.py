@@ -122,8 +122,8 @@ def table_of(histories: Iterable[tuple[object, Sequence[object]]]) -> pa.Table:
     import pyarrow as pa
 
     pairs = [(str(user), str(item)) for user, items in histories for item in items]
-    schema = pa.schema(dict.fromkeys(("user_id", "item_id"), pa.string()))
-    return pa.table(list(zip(*pairs, strict=True)) or [[], []], schema=schema)
+    columns = {"user_id": [user for user, _ in pairs], "item_id": [item for _, item in pairs]}
+    return pa.table(columns, schema=pa.schema(dict.fromkeys(columns, pa.string())))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -12,9 +12,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pyhybrid.checks import count, positive, share, switch
+from pyhybrid.checks import count, switch
 from pyhybrid.errors import describe
 from pyhybrid.llm.loading import load_network, require_transformers
 from pyhybrid.llm.lora import add_lora, lora_weights, set_tensors
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Backbone", "Prefix"]
 
 _MAX_TOKENS = 1024
-_HEAD_DEVIATION = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +113,8 @@ class Backbone:
                 layer; or the tokenizer is another network's, or reads special tokens in texts.
         """
         require_transformers(who)
+        from torch import nn
+
         self.who = who
         self._network = LanguageNetwork(who, network, kind)
         self.kind, self.hidden_size = self._network.kind, self._network.token_dim
@@ -136,7 +136,10 @@ class Backbone:
         )
         if switch(who, "checkpointing", checkpointing):
             self._network.save_memory()
-        self.module = self._with_head(count(who, "seed", seed, least=0))
+        parts = {"network": network}
+        if self.kind == "encoder":
+            parts["head"] = self._network.new_head(2, count(who, "seed", seed, least=0))
+        self.module: nn.ModuleDict = nn.ModuleDict(parts).eval()
 
     @classmethod
     def load(
@@ -333,8 +336,8 @@ class Backbone:
 
         Args:
             rank: The width between A and B.
-            alpha: Over `rank`, what B A counts.
-            dropout: The share of a layer's input that LoRA doesn't see in training.
+            alpha: B A x counts alpha / rank times.
+            dropout: The share of a layer's input x that LoRA doesn't see in training.
             targets: The names of the layers; None: the projections to queries and to values.
             seed: Of A.
 
@@ -342,15 +345,8 @@ class Backbone:
             ImportError: Without peft.
             ValueError: If there are LoRA weights already, or no such layers.
         """
-        add_lora(
-            self.who,
-            self._network.network,
-            rank=count(self.who, "rank", rank),
-            alpha=positive(self.who, "alpha", alpha),
-            dropout=share(self.who, "dropout", dropout),
-            targets=targets,
-            seed=count(self.who, "seed", seed, least=0),
-        )
+        network = self._network.network
+        add_lora(self.who, network, rank, alpha, dropout, targets, seed)
 
     def freeze_lora(self, frozen: bool = True) -> None:
         """Let the LoRA weights and the head require no gradient, or require one again."""
@@ -364,7 +360,7 @@ class Backbone:
     def lora_state(self) -> dict[str, NDArray[np.float32]]:
         """Return copies of the LoRA weights, and the head's, by names that stay the same."""
         return {
-            name: np.array(weight.detach().cpu(), np.float32)
+            name: weight.detach().float().cpu().numpy().copy()
             for name, weight in self._trained().items()
         }
 
@@ -375,20 +371,6 @@ class Backbone:
             ValueError: If an array is missing, left over or of another shape; nothing is changed.
         """
         set_tensors(self.who, self._trained(), arrays)
-
-    def _with_head(self, seed: int) -> nn.ModuleDict:
-        import torch
-        from torch import nn
-
-        module = nn.ModuleDict({"network": self._network.network})
-        if self.kind == "encoder":
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)
-                module["head"] = head = nn.Linear(self._network.state_dim, 2)
-                nn.init.normal_(head.weight, std=_HEAD_DEVIATION)
-                nn.init.zeros_(head.bias)
-            head.to(self.device)
-        return module
 
     def _require_eval(self, method: str) -> None:
         if self._network.is_training:

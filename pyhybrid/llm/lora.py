@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyhybrid.checks import count, positive, share
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ _QUERY_AND_VALUE = (
 def add_lora(
     who: str,
     network: Any,
-    *,
     rank: int,
     alpha: float,
     dropout: float,
@@ -54,8 +54,8 @@ def add_lora(
         who: Who asks, as errors name it.
         network: Of the transformers library.
         rank: The width between A and B.
-        alpha: Times which, by `rank`, what they give counts.
-        dropout: The share of their input that is left out in training.
+        alpha: B A x counts alpha / rank times.
+        dropout: The share of x that is left out in training.
         targets: The layers' names, as they are or without what stands before a dot; None: the
             projections to queries and values.
         seed: Of A.
@@ -64,6 +64,10 @@ def add_lora(
         ImportError: Without peft.
         ValueError: If the network has LoRA weights already, or has no such layers.
     """
+    count(who, "rank", rank)
+    positive(who, "alpha", alpha)
+    share(who, "dropout", dropout)
+    count(who, "seed", seed, least=0)
     if find_spec("peft") is None:
         raise ImportError(f'{who} needs peft; pip install "pyhybrid[llm]"')
     if lora_weights(network):
@@ -77,6 +81,7 @@ def add_lora(
     with torch.random.fork_rng(devices=[]):  # it draws on the CPU
         torch.default_generator.manual_seed(seed)
         inject_adapter_in_model(config, network)
+    network.train(network.training)  # a new layer's dropout would work in evaluation too
     for weight in lora_weights(network).values():
         weight.data = weight.data.float()  # what is trained is not rounded to the network's dtype
 

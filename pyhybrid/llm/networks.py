@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 __all__ = ["Kind", "LanguageNetwork", "network_kind"]
 
@@ -23,6 +23,7 @@ _ENDINGS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("causal", ("ForCausalLM", "LMHeadModel")),
     ("encoder", ("Model", "ForMaskedLM")),
 )
+_HEAD_DEVIATION = 0.02
 # What some networks do to logits after the last layer's product, as their configurations name it
 _LOGIT_CHANGES = (
     "final_logit_softcapping",
@@ -131,6 +132,18 @@ class LanguageNetwork:
         from transformers import DynamicCache
 
         return DynamicCache(config=self.network.config)
+
+    def new_head(self, answers: int, seed: int) -> nn.Linear:
+        """Return a linear layer, in float32, from a state to the logits of so many answers."""
+        import torch
+        from torch import nn
+
+        with torch.random.fork_rng(devices=[]):  # drawn on the CPU, alike on all devices
+            torch.default_generator.manual_seed(seed)
+            head = nn.Linear(self.state_dim, answers, device="cpu", dtype=torch.float32)
+            nn.init.normal_(head.weight, std=_HEAD_DEVIATION)
+            nn.init.zeros_(head.bias)
+        return head.to(self.device)
 
     def logits(self, states: Tensor, tokens: Tensor) -> Tensor:
         """Return a causal model's logits of a few tokens, and of no others.

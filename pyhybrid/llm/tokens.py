@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pyhybrid.errors import describe
-from pyhybrid.llm.prompts import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
+    from pyhybrid.llm.prompts import Prompt
+
 __all__ = ["PromptTokenizer", "TokenBatch", "TokenRow"]
+
+_KEPT = 1000  # ends of prompts
 
 
 class TokenRow(NamedTuple):
@@ -86,6 +89,8 @@ class PromptTokenizer:
     def __init__(
         self, who: str, tokenizer: Any, *, max_tokens: int, answers: tuple[str, str] | None
     ) -> None:
+        if answers is not None and (len(answers) != 2 or not all(map(_is_text, answers))):
+            raise TypeError(describe(who, "answers", repr(answers), "two texts, yes and no"))
         self.who, self._tokenizer = who, tokenizer
         self.max_tokens, self.answers = max_tokens, answers
         self._first, self._last = self._around()
@@ -109,7 +114,7 @@ class PromptTokenizer:
         Raises:
             ValueError: If a prompt is too long without any of its titles.
         """
-        limit = self.max_tokens - room - (len(before.ids) if before else 0)
+        limit = max(0, self.max_tokens - room - (len(before.ids) if before else 0))
         rows = self._rows(prompts, before)
         for number, row in enumerate(rows):
             if len(row.ids) > limit:
@@ -184,6 +189,8 @@ class PromptTokenizer:
         if len(shortened.ids) > limit:
             what = f"the length of prompt {number} without the titles of its histories"
             way_out = "shorten its texts, or raise max_tokens="
+            if before:
+                way_out += ", or leave more room= in the prefix"
             expected = f"{limit} or less"
             found = f"{len(shortened.ids)} tokens"
             raise ValueError(describe(self.who, what, found, expected, way_out))
@@ -218,6 +225,8 @@ class PromptTokenizer:
             if first == second:
                 what = f"the first token of {self.answers} after {end!r}"
                 raise ValueError(describe(self.who, what, "the same", "two different ones"))
+            if len(self._answers_after) >= _KEPT:  # ends that differ from prompt to prompt
+                self._answers_after.clear()
             self._answers_after[end] = first, second
         return self._answers_after[end]
 
@@ -233,6 +242,8 @@ class PromptTokenizer:
     def _ids(self, texts: Iterable[str]) -> dict[str, list[int]]:
         """Return the ids of distinct texts, in which no special token is read."""
         distinct = list(texts)
+        if not distinct:
+            return {}
         ids = self._tokenizer(
             distinct,
             add_special_tokens=False,
@@ -268,3 +279,7 @@ class PromptTokenizer:
                 expected = "plain text, so that no title can bring one in"
                 way_out = "take a model with a fast tokenizer"
                 raise ValueError(describe(self.who, what, "a special token", expected, way_out))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from pyhybrid.models.base import Recommender
     from pyhybrid.models.esler import ESLER
+    from pyhybrid.models.lightgcn import LightGCN
     from pyhybrid.models.llmrec import LLMRec
+    from pyhybrid.models.mf import MF
     from pyhybrid.models.multvae import MultDAE, MultVAE
     from pyhybrid.models.popularity import Popularity
     from pyhybrid.models.sasrec import SASRec
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _HOME = {
     "ESLER": "esler",
     "LLMRec": "llmrec",
+    "LightGCN": "lightgcn",
+    "MF": "mf",
     "MultDAE": "multvae",
     "MultVAE": "multvae",
     "Popularity": "popularity",
@@ -33,6 +37,8 @@ _HOME = {
 MODELS = (
     "ESLER",
     "LLMRec",
+    "LightGCN",
+    "MF",
     "MultDAE",
     "MultVAE",
     "Popularity",
@@ -43,8 +49,10 @@ MODELS = (
 
 __all__ = [
     "ESLER",
+    "MF",
     "MODELS",
     "LLMRec",
+    "LightGCN",
     "MultDAE",
     "MultVAE",
     "Popularity",

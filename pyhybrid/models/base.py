@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,8 +14,9 @@ from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis, as_interactions
+from pyhybrid.models.row_scores import RowScores
 from pyhybrid.progress import progress_bar
-from pyhybrid.ranking import Ranking
+from pyhybrid.ranking import Ranking, popular
 from pyhybrid.storage import digest, read_folder, write_folder
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 
-__all__ = ["Recommender", "popular"]
+__all__ = ["Recommender"]
 
 _ROWS = 1024  # rows scored at once where a model has no kernel of its own
 
 
-class Recommender(ABC):
+class Recommender(RowScores):
     """Rank a catalogue's items for users, from their histories.
 
     The item axis is fixed by `fit`: the training interactions' items in their order, then the
@@ -322,7 +323,7 @@ class Recommender(ABC):
         interactions = as_interactions(who, interactions)
         if interactions.matrix.nnz == 0:
             raise ValueError(describe(who, "number of interactions", 0, "1 or more"))
-        axis = ItemAxis.of_training(interactions, catalog, self._least_count)
+        axis = self._new_axis(interactions, catalog)
         if not len(axis.rankable):
             rule = f"one item with {self._least_count} users or more"
             raise ValueError(describe(who, "number of items to learn from", 0, rule))
@@ -334,6 +335,10 @@ class Recommender(ABC):
             self._axis = None  # an interrupted fit leaves a model that says it is not fitted
             raise
         return self
+
+    def _new_axis(self, interactions: Interactions, catalog: Catalog | None) -> ItemAxis:
+        """Make the item axis that a fit goes by."""
+        return ItemAxis.of_training(interactions, catalog, self._least_count)
 
     def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
         """Tell which histories hold something that the model can go by: bool (rows,)."""
@@ -384,17 +389,3 @@ class Recommender(ABC):
                 raise ValueError(f"{who}: histories has {columns} columns; {fitted}")
             return Interactions.from_csr(histories, item_ids=self.item_ids)
         return as_interactions(who, histories)
-
-
-def popular(
-    rows: int,
-    popularity: NDArray[np.float32],
-    n: int,
-    exclude: csr_array[np.float32] | None,
-    among: NDArray[np.int32] | None,
-    threads: int,
-) -> TopN:
-    """Rank by popularity, float32 (items,), alone: a factor model of dimension one."""
-    ones = np.ones((rows, 1), dtype=np.float32)
-    factors = np.ascontiguousarray(popularity[:, None])
-    return kernels.top_n_factors(ones, factors, n, exclude=exclude, among=among, threads=threads)

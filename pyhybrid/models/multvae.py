@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.feedback import Feedback
     from pyhybrid.data.held_out import HeldOut
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import CSR
@@ -280,7 +281,7 @@ class MultVAE(Autoencoder):
         threads: int,
         report: Callable[[float], object] | None,
         *,
-        validation: HeldOut | None = None,
+        validation: HeldOut | Feedback | None = None,
         metric: str = "ndcg@10",
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:

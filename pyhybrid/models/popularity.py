@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhybrid.models.base import Recommender, popular
+from pyhybrid.models.base import Recommender
+from pyhybrid.ranking import popular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

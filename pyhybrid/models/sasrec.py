@@ -15,6 +15,11 @@ which overestimates how likely items are and is the reason that SASRec falls sho
 comparisons; with the softmax over all items it is as good as what came after it (A. Klenitskiy, A.
 Vasilev, "Turning Dross Into Gold Loss: is BERT4Rec really better than SASRec?", RecSys 2023,
 arXiv:2309.07602). That is the default here.
+
+On labelled rows (`pyhybrid.data.Feedback`) it learns to tell what was liked from what was not, as
+in Y. Zhang et al., "CoLLM: Integrating Collaborative Embeddings into Large Language Models for
+Recommendation", arXiv:2310.19488: by the binary cross-entropy of sigmoid(r_(i,t)), where t is the
+last event before the row.
 """
 
 from __future__ import annotations
@@ -25,6 +30,9 @@ import numpy as np
 
 from pyhybrid.checks import one_of
 from pyhybrid.data.matrices import rows_of
+from pyhybrid.errors import describe
+from pyhybrid.models.feedback_base import FeedbackRecommender
+from pyhybrid.models.row_windows import RowBatch, RowWindows
 from pyhybrid.models.sequential import SequentialRecommender
 
 if TYPE_CHECKING:
@@ -54,7 +62,7 @@ class Batch(NamedTuple):
     negatives: NDArray[np.int64] | None
 
 
-class SASRec(SequentialRecommender):
+class SASRec(FeedbackRecommender, SequentialRecommender):
     """Predict the next item from the items before it, by self-attention.
 
     Memory: with ``loss="softmax"`` on a GPU three float32 matrices of positions x items for a
@@ -67,10 +75,11 @@ class SASRec(SequentialRecommender):
         heads: Attention heads; `dim` is a multiple.
         dropout: Share of the embeddings, attention weights and layer outputs that is dropped.
         max_length: The last so many events of a user count (n).
-        loss: "softmax", the cross-entropy over all items; or "bce", the paper's own.
+        loss: "softmax", the cross-entropy over all items; or "bce", the paper's own. Of no account
+            on `Feedback`, whose rows say what was not liked.
         lr: AdamW's learning rate.
         weight_decay: AdamW's, of the embeddings and matrices.
-        batch_size: Users a step.
+        batch_size: Users a step, or windows of `max_length` events of a user.
         epochs: At most so many passes over the users.
         patience: With ``fit(validation=...)``: stop after so many epochs without a better figure.
         precision: "float32", or "bfloat16" for training's matrix products; None: bfloat16 on a GPU
@@ -88,6 +97,7 @@ class SASRec(SequentialRecommender):
     """
 
     _betas = (0.9, 0.98)  # as the authors' code has it
+    _windows: RowWindows | None = None  # of the rows that a fit learns from
 
     def __init__(
         self,
@@ -128,16 +138,30 @@ class SASRec(SequentialRecommender):
         from torch import nn
 
         del catalog
-        if self.loss == "softmax":
+        self._windows = None
+        if self._feedback is not None:
+            self._windows = RowWindows(self._feedback, self.max_length)
+            if not len(self._windows):
+                what = "number of rows with a history"
+                raise ValueError(describe("SASRec", what, 0, "1 or more"))
+        elif self.loss == "softmax":
             way_out = "use a smaller batch_size=, or loss='bce'"
             self._require_softmax(interactions, interactions.n_items, way_out)
         embedding = nn.Embedding(1 + interactions.n_items, self.dim, padding_idx=0)
         nn.init.normal_(embedding.weight[1:], std=0.02)
         return nn.ModuleDict({"embedding": embedding, "encoder": self._new_encoder()})
 
+    def _steps(self, interactions: Interactions) -> int:
+        if self._windows is None:
+            return super()._steps(interactions)
+        return -(-len(self._windows) // self.batch_size)
+
     def _batches(
         self, interactions: Interactions, generator: np.random.Generator
-    ) -> Iterator[Batch]:
+    ) -> Iterator[Batch | RowBatch]:
+        if self._windows is not None:
+            yield from self._windows.batches(self.batch_size, generator)
+            return
         for users, items, targets in self._rows_of_batches(interactions, generator):
             negatives = None
             if self.loss == "bce":
@@ -146,7 +170,7 @@ class SASRec(SequentialRecommender):
                 negatives = np.where(_has_taken(interactions, users, drawn), 0, drawn)
             yield Batch(items, targets, negatives)
 
-    def _loss(self, network: Any, device: torch.device, batch: Batch) -> Tensor:
+    def _loss(self, network: Any, device: torch.device, batch: Batch | RowBatch) -> Tensor:
         import torch
         from torch.nn import functional
 
@@ -156,6 +180,15 @@ class SASRec(SequentialRecommender):
         embedding, encoder = network["embedding"], network["encoder"]
         targets = torch.from_numpy(batch.targets).to(device)
         items = torch.from_numpy(batch.items).to(device)
+        if isinstance(batch, RowBatch):
+            places, labels = (
+                torch.from_numpy(array).to(device) for array in (batch.places, batch.labels)
+            )
+            states = states_at(encoder, embedding, items, items > 0)  # (positions, dim)
+            # A lookup, as the gradient of plain indexing sums in an order of chance.
+            at_rows = functional.embedding(places, states)  # (rows, dim)
+            logits = (at_rows * embedding(targets)).sum(-1).float()
+            return functional.binary_cross_entropy_with_logits(logits, labels)
         is_real = targets > 0
         states = states_at(encoder, embedding, items, is_real)  # (positions, dim)
         targets = targets[is_real]  # (positions,)

@@ -116,7 +116,8 @@ def _kernel(
     kernel -= (b**2).sum(1)
     np.minimum(kernel, 0, out=kernel)  # less the squared distance
     kernel *= gamma
-    return np.exp(kernel, out=kernel)
+    np.exp(kernel, out=kernel)
+    return kernel
 
 
 def predicted(

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from pyhybrid.checks import count, not_negative, one_of, positive
+from pyhybrid.data.feedback import Feedback
 from pyhybrid.evaluation import evaluate
 from pyhybrid.kernels import largest_cutoff
 from pyhybrid.models.base import Recommender
+from pyhybrid.pointwise import rate
 from pyhybrid.progress import part_of
 from pyhybrid.storage import digest
 from pyhybrid.training.checkpoints import Checkpoint
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from pyhybrid.progress import Progress
     from pyhybrid.training.loop import Epoch, Precision
 
-__all__ = ["TorchRecommender", "arrays_of", "load_arrays"]
+__all__ = ["TorchRecommender", "arrays_of", "labelled", "load_arrays"]
 
 
 class TorchRecommender(Recommender):
@@ -68,7 +70,7 @@ class TorchRecommender(Recommender):
         interactions: Interactions | CSR,
         catalog: Catalog | None = None,
         *,
-        validation: HeldOut | None = None,
+        validation: HeldOut | Feedback | None = None,
         metric: str = "ndcg@10",
         checkpoint: str | os.PathLike[str] | None = None,
         threads: int = 0,
@@ -83,9 +85,9 @@ class TorchRecommender(Recommender):
         Args:
             interactions: Who took what.
             catalog: The items, for those that have no interaction, and for text.
-            validation: Users to stop by: after each epoch the model is rated on them, and the
-                best epoch's weights are kept. None: all epochs are run.
-            metric: What it is rated by, over all items.
+            validation: Users to stop by, or labelled rows: after each epoch the model is rated on
+                them, and the best epoch's weights are kept. None: all epochs are run.
+            metric: What it is rated by, over all items; of labelled rows "auc" or "uauc".
             checkpoint: A folder for the state of the run, rewritten after each epoch and every
                 ten minutes. A fit that was killed goes on from it, on the same CPU and with as
                 many threads to the very model that it would have become; a finished one is read
@@ -103,7 +105,10 @@ class TorchRecommender(Recommender):
             MemoryError: If the job won't fit.
         """
         require_torch(type(self).__name__)
-        largest_cutoff([metric])
+        if isinstance(validation, Feedback):
+            one_of(type(self).__name__, "metric", metric, ("auc", "uauc"))
+        else:
+            largest_cutoff([metric])
         fit = partial(self._fit, validation=validation, metric=metric, checkpoint=checkpoint)
         self._is_copy = not self._processes().is_first
         shown = False if self._is_copy else progress
@@ -186,7 +191,7 @@ class TorchRecommender(Recommender):
         threads: int,
         report: Callable[[float], object] | None,
         *,
-        validation: HeldOut | None = None,
+        validation: HeldOut | Feedback | None = None,
         metric: str = "ndcg@10",
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -210,8 +215,7 @@ class TorchRecommender(Recommender):
 
             def validate() -> float:
                 self._take(network)
-                rated = evaluate(self, validation, [metric], threads=threads)  # type: ignore[arg-type]
-                return rated[metric]
+                return self._rated(validation, metric, threads)  # type: ignore[arg-type]
 
             self.epochs_run = train(
                 who,
@@ -227,6 +231,12 @@ class TorchRecommender(Recommender):
             )
             self._take(network)
 
+    def _rated(self, validation: HeldOut | Feedback, metric: str, threads: int) -> float:
+        """Rate the model as it is now."""
+        if isinstance(validation, Feedback):
+            return float(rate(validation, self.score_rows(validation))[metric])
+        return evaluate(self, validation, [metric], threads=threads)[metric]
+
     def _processes(self) -> Processes:
         """Return the processes that this model is trained by: those of torchrun, or this one."""
         device = device_of(type(self).__name__, self.device)
@@ -236,13 +246,15 @@ class TorchRecommender(Recommender):
         self,
         interactions: Interactions,
         catalog: Catalog | None,
-        validation: HeldOut | None,
+        validation: HeldOut | Feedback | None,
         metric: str,
     ) -> dict[str, Any]:
         """Say what makes a run the same run."""
         params = {k: v for k, v in self.params.items() if k not in self._no_part_of_a_run}
         held_out = None
-        if validation is not None:
+        if isinstance(validation, Feedback):
+            held_out = digest(*_contents(validation.likes), *labelled(validation))
+        elif validation is not None:
             held_out = digest(*_contents(validation.histories), *_contents(validation.targets))
         known = [] if catalog is None else [catalog.item_ids, *catalog.fields]
         known += [] if catalog is None else catalog.fields.values()
@@ -302,6 +314,11 @@ def _contents(interactions: Interactions) -> list[Any]:
     matrix, events = interactions.matrix, interactions.events
     ordered = [] if events is None else [events.indptr, events.items]
     return [matrix.indptr, matrix.indices, matrix.data, *ordered]
+
+
+def labelled(rows: Feedback) -> list[Any]:
+    """Return what tells labelled rows from others, beside what their users liked."""
+    return [rows.users, rows.items, rows.labels, rows.seen]
 
 
 def arrays_of(part: str, module: nn.Module) -> dict[str, NDArray[Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from scipy.sparse import csr_array
 
+    from pyhybrid.data.feedback import Feedback
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import CSR, TopN
 
@@ -48,6 +49,33 @@ class VectorScores(Recommender):
                 one.
         """
         return self._user_vectors(self.axis.view(self._histories("user_vectors", histories)))
+
+    def row_vectors(self, rows: Feedback) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the vectors of each row's user and item, whose inner product is the row's score.
+
+        Args:
+            rows: As `score_rows` takes them.
+
+        Returns:
+            float32 (rows, dim) each; zeros for a user with nothing to go by, and for an item that
+            the model can't rank.
+        """
+        items = self._row_items("row_vectors", rows)
+        places = np.full(len(self.item_ids) + 1, -1, dtype=np.int64)  # the last one for unknown
+        places[self.rankable] = np.arange(len(self.rankable))
+        places = places[items]  # (rows,)
+        vectors = np.zeros((len(rows), self.item_vectors.shape[1]), dtype=np.float32)
+        vectors[places >= 0] = self.item_vectors[places[places >= 0]]
+        return self._row_user_vectors(rows), vectors
+
+    def _row_user_vectors(self, rows: Feedback) -> NDArray[np.float32]:
+        return self.user_vectors(self._row_histories(rows))
+
+    def _score_rows(self, rows: Feedback, items: NDArray[np.int64]) -> NDArray[np.float32]:
+        del items
+        users, vectors = self.row_vectors(rows)
+        scores: NDArray[np.float32] = np.einsum("ij,ij->i", users, vectors)
+        return scores
 
     def similar_items(self, items: ArrayLike, n: int = 10) -> Ranking:
         """Rank the items whose vectors have the largest cosine with each given item's.

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.feedback import Feedback
     from pyhybrid.data.held_out import HeldOut
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.models.vqrec_network import VQRecNetwork
@@ -288,7 +289,7 @@ class VQRec(SequentialRecommender):
         self,
         interactions: Interactions,
         catalog: Catalog | None,
-        validation: HeldOut | None,
+        validation: HeldOut | Feedback | None,
         metric: str,
     ) -> dict[str, Any]:
         run = super()._run(interactions, catalog, validation, metric)

@@ -9,26 +9,24 @@ import numpy as np
 from pyhybrid.data.feedback import Feedback
 from pyhybrid.data.matrices import rows_of
 from pyhybrid.models.axis import ItemAxis
-from pyhybrid.models.torch_base import labelled
-from pyhybrid.models.vector_base import VectorRecommender
-from pyhybrid.storage import digest
+from pyhybrid.models.base import Recommender
 
 if TYPE_CHECKING:
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import CSR
 
-__all__ = ["FeedbackRecommender"]
+__all__ = ["LearnsFromRows"]
 
 
-class FeedbackRecommender(VectorRecommender):
+class LearnsFromRows(Recommender):
     """Learn from labelled rows, or from interactions and items drawn among those not taken.
 
     A model looks at `_feedback` in its hooks: what is being fitted on, on the model's own items;
     None where that is interactions.
     """
 
-    _feedback: Feedback | None = None
+    _feedback: Feedback | None
 
     def fit(
         self,
@@ -58,7 +56,7 @@ class FeedbackRecommender(VectorRecommender):
         """
         if not isinstance(interactions, Feedback):
             return super().fit(interactions, catalog, **settings)
-        self._feedback = interactions
+        self._feedback = interactions  # None but for the time of a fit
         try:
             return super().fit(interactions.likes, catalog, **settings)
         finally:
@@ -77,8 +75,3 @@ class FeedbackRecommender(VectorRecommender):
         axis = ItemAxis.of_counts(axis.item_ids, counts, self._least_count)
         self._feedback = rows.with_items(axis.item_ids[axis.rankable])
         return axis
-
-    def _run(self, interactions: Interactions, *others: Any) -> dict[str, Any]:
-        rows = self._feedback
-        arrays = [] if rows is None else labelled(rows)
-        return {**super()._run(interactions, *others), "the rows' fingerprint": digest(*arrays)}

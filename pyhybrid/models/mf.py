@@ -36,7 +36,8 @@ from pyhybrid.data.ids import positions
 from pyhybrid.data.labelling import draw_untaken
 from pyhybrid.data.matrices import rows_of
 from pyhybrid.memory import require_memory
-from pyhybrid.models.feedback_base import FeedbackRecommender
+from pyhybrid.models.feedback_base import LearnsFromRows
+from pyhybrid.models.vector_base import VectorRecommender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ class Batch(NamedTuple):
     labels: NDArray[np.float32]
 
 
-class MF(FeedbackRecommender):
+class MF(LearnsFromRows, VectorRecommender):
     """Score by the inner product of a user's and an item's factors, and their biases.
 
     Learns from `Feedback` as it is labelled. From interactions each pair is a positive, and with
@@ -232,8 +233,13 @@ class MF(FeedbackRecommender):
         one side stays where the other one is unknown.
         """
         vectors, items = super().row_vectors(rows)
-        vectors[:, -2] = items[:, -1] = 1
+        vectors[:, -2] = 1
         return vectors, items
+
+    def _item_table(self) -> NDArray[np.float32]:
+        table = super()._item_table()
+        table[:, -1] = 1  # of an unknown item
+        return table
 
     def _row_user_vectors(self, rows: Feedback) -> NDArray[np.float32]:
         users = positions(rows.user_ids, self.user_ids, "row_vectors")[rows.users]

@@ -31,7 +31,7 @@ import numpy as np
 from pyhybrid.checks import one_of
 from pyhybrid.data.matrices import rows_of
 from pyhybrid.errors import describe
-from pyhybrid.models.feedback_base import FeedbackRecommender
+from pyhybrid.models.feedback_base import LearnsFromRows
 from pyhybrid.models.row_windows import RowBatch, RowWindows
 from pyhybrid.models.sequential import SequentialRecommender
 
@@ -62,7 +62,7 @@ class Batch(NamedTuple):
     negatives: NDArray[np.int64] | None
 
 
-class SASRec(FeedbackRecommender, SequentialRecommender):
+class SASRec(LearnsFromRows, SequentialRecommender):
     """Predict the next item from the items before it, by self-attention.
 
     Memory: with ``loss="softmax"`` on a GPU three float32 matrices of positions x items for a

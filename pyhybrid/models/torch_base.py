@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pyhybrid.progress import Progress
     from pyhybrid.training.loop import Epoch, Precision
 
-__all__ = ["TorchRecommender", "arrays_of", "labelled", "load_arrays"]
+__all__ = ["TorchRecommender", "arrays_of", "load_arrays"]
 
 
 class TorchRecommender(Recommender):
@@ -61,6 +61,7 @@ class TorchRecommender(Recommender):
     # Far above a usual gradient: for the rare one that would undo an epoch.
     _clip: ClassVar[float | None] = 5.0
     _trains_in_parts: ClassVar[bool] = False  # whether several processes can share a batch
+    _feedback: Feedback | None = None  # labelled rows that a fit learns from
     _is_copy = False  # of what the first process has trained with this one
     device: str | None
     epochs_run: list[Epoch]
@@ -253,14 +254,17 @@ class TorchRecommender(Recommender):
         params = {k: v for k, v in self.params.items() if k not in self._no_part_of_a_run}
         held_out = None
         if isinstance(validation, Feedback):
-            held_out = digest(*_contents(validation.likes), *labelled(validation))
+            held_out = digest(*_contents(validation.likes), *_labelled(validation))
         elif validation is not None:
             held_out = digest(*_contents(validation.histories), *_contents(validation.targets))
         known = [] if catalog is None else [catalog.item_ids, *catalog.fields]
         known += [] if catalog is None else catalog.fields.values()
+        rows = self._feedback
+        of_rows = {} if rows is None else {"the rows' fingerprint": digest(*_labelled(rows))}
         return {
             "class": type(self).__name__,
             **params,
+            **of_rows,
             "the interactions' fingerprint": digest(*_contents(interactions), self.item_ids),
             "the catalogue's fingerprint": digest(*known),
             "the validation part's fingerprint": held_out,
@@ -316,8 +320,7 @@ def _contents(interactions: Interactions) -> list[Any]:
     return [matrix.indptr, matrix.indices, matrix.data, *ordered]
 
 
-def labelled(rows: Feedback) -> list[Any]:
-    """Return what tells labelled rows from others, beside what their users liked."""
+def _labelled(rows: Feedback) -> list[Any]:
     return [rows.users, rows.items, rows.labels, rows.seen]
 
 

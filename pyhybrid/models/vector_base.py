@@ -61,12 +61,13 @@ class VectorScores(Recommender):
             the model can't rank.
         """
         items = self._row_items("row_vectors", rows)
-        places = np.full(len(self.item_ids) + 1, -1, dtype=np.int64)  # the last one for unknown
-        places[self.rankable] = np.arange(len(self.rankable))
-        places = places[items]  # (rows,)
-        vectors = np.zeros((len(rows), self.item_vectors.shape[1]), dtype=np.float32)
-        vectors[places >= 0] = self.item_vectors[places[places >= 0]]
-        return self._row_user_vectors(rows), vectors
+        return self._row_user_vectors(rows), self._item_table()[items]
+
+    def _item_table(self) -> NDArray[np.float32]:
+        """Return the vectors of all items on the axis, and last one for any other item."""
+        table = np.zeros((len(self.item_ids) + 1, self.item_vectors.shape[1]), dtype=np.float32)
+        table[self.rankable] = self.item_vectors
+        return table
 
     def _row_user_vectors(self, rows: Feedback) -> NDArray[np.float32]:
         return self.user_vectors(self._row_histories(rows))

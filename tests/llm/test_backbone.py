@@ -101,6 +101,17 @@ def encoder(**settings: Any) -> Backbone:
     return Backbone(tiny_bert(), bert_tokenizer(), **settings)
 
 
+def absolute(**settings: Any) -> Backbone:
+    """Make a causal model that tells positions by vectors, not by rotations."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"n_embd": HIDDEN, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}
+    config = GPT2Config(vocab_size=320, bos_token_id=1, eos_token_id=2, **sizes)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Backbone(GPT2LMHeadModel(config), llama_tokenizer(), **settings)
+
+
 BOTH = pytest.mark.parametrize("make", [causal, encoder])
 
 
@@ -159,13 +170,12 @@ def test_no_title_brings_in_a_slot_or_a_special_token(make: Any) -> None:
     written = "".join([*SPECIAL, *tokenizer.all_special_tokens, "{user}"])
     assert special & set(tokenizer(written, add_special_tokens=False)["input_ids"])
     odd = backbone.encode([asking(written, item=written), asking("Heat", "Up")])
-    plain = backbone.encode([asking("Heat", "Up")])
     for row in range(2):
         kept = odd.mask[row].bool()
         kept[odd.slots[row].flatten()] = False
         found = [number for number in odd.ids[row, kept].tolist() if number in special]
         assert found == ([1] if backbone.kind == "causal" else [2, 3])
-    assert odd.slots.shape[1:] == plain.slots.shape[1:] == (2, 2)
+    assert odd.slots.shape == (2, 2, 2)
     text = tokenizer.decode(odd.ids[0])
     assert (written if backbone.kind == "causal" else "< s >") in text
 
@@ -181,10 +191,16 @@ def test_gradients_reach_the_vectors_and_no_weight_of_the_network(make: Any) -> 
         assert weight.grad is None
 
 
-@BOTH
+@pytest.mark.parametrize("make", [causal, absolute, encoder])
 def test_a_row_does_not_depend_on_its_batch(make: Any) -> None:
     backbone, given = make(), vectors(3)
-    together = backbone.yes_no(backbone.encode(PROMPTS), given)
+    batch = backbone.encode(PROMPTS)
+    real = batch.mask.bool()
+    assert not real.all()
+    assert real[:, -1 if backbone.kind == "causal" else 0].all()  # padded on the other side
+    for row in range(3):
+        assert batch.positions[row, real[row]].tolist() == list(range(int(real[row].sum())))
+    together = backbone.yes_no(batch, given)
     for row, prompt in enumerate(PROMPTS):
         alone = backbone.encode([prompt])
         assert bool(alone.mask.all())
@@ -350,8 +366,9 @@ AFTER = [
 ]
 
 
-def test_a_prefix_gives_the_scores_of_whole_prompts() -> None:
-    backbone, given = causal(), vectors(3)
+@pytest.mark.parametrize("make", [causal, absolute])
+def test_a_prefix_gives_the_scores_of_whole_prompts(make: Any) -> None:
+    backbone, given = make(), vectors(3)
     user, items = given[:1, :1], given[:, 1:]
     both = torch.cat([user.expand(3, -1, -1, -1), items], dim=1)
     whole = backbone.encode([ABOUT + after for after in AFTER])
@@ -369,7 +386,7 @@ def test_a_prefix_gives_the_scores_of_whole_prompts() -> None:
         close(found, expected[[row, 0]])
     for layer, keys in zip(prefix.cache.layers, kept, strict=True):
         assert torch.equal(layer.keys, keys)
-    other = backbone.prefix(ABOUT, user + 1)
+    other = backbone.prefix(ABOUT, user.flip(-1))
     assert (backbone.yes_no_after(other, batch, items) - expected).abs().min() > 1e-3
 
 

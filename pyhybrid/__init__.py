@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyhybrid.models import (
         ESLER,
         MF,
+        ESLERFactors,
         LightGCN,
         LLMRec,
         MultDAE,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Catalog": "data",
     "ESLER": "models",
+    "ESLERFactors": "models",
     "HeldOut": "data",
     "Interactions": "data",
     "LLMRec": "models",
@@ -64,6 +66,7 @@ __all__ = [
     "ESLER",
     "MF",
     "Catalog",
+    "ESLERFactors",
     "HeldOut",
     "Interactions",
     "LLMRec",

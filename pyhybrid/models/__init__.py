@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.models.base import Recommender
     from pyhybrid.models.esler import ESLER
+    from pyhybrid.models.esler_factors import ESLERFactors
     from pyhybrid.models.lightgcn import LightGCN
     from pyhybrid.models.llmrec import LLMRec
     from pyhybrid.models.mf import MF
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ESLER": "esler",
+    "ESLERFactors": "esler_factors",
     "LLMRec": "llmrec",
     "LightGCN": "lightgcn",
     "MF": "mf",
@@ -36,6 +38,7 @@ _HOME = {
 }
 MODELS = (
     "ESLER",
+    "ESLERFactors",
     "LLMRec",
     "LightGCN",
     "MF",
@@ -51,6 +54,7 @@ __all__ = [
     "ESLER",
     "MF",
     "MODELS",
+    "ESLERFactors",
     "LLMRec",
     "LightGCN",
     "MultDAE",

@@ -1,0 +1,110 @@
+"""ESLERFactors: ESLER's weights as factors, for what works on one vector a user and an item.
+
+With ESLER's weights B = U S V^T (H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data",
+WWW 2019; `pyhybrid.models.esler`), cut off after the largest `rank` singular values,
+
+    user = x U S^1/2,    item = V S^1/2
+
+so that a user's and an item's inner product is about the score x B. The approximation is the best
+of its rank.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyhybrid.checks import count
+from pyhybrid.errors import describe
+from pyhybrid.memory import require_memory
+from pyhybrid.models.esler import ESLER
+from pyhybrid.models.vector_base import VectorScores
+from pyhybrid.progress import part_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.interactions import Interactions
+
+__all__ = ["ESLERFactors"]
+
+_SOLVED_SHARE = 0.7  # of the time of a fit, for the progress bar
+
+
+class ESLERFactors(VectorScores):
+    """Score by factors of ESLER's weights: what an index for nearest neighbours needs.
+
+    An item in the history may come back, as B's diagonal of zeros is not kept: leave it out.
+
+    Memory: that of a fit of ESLER; afterwards 8 bytes x items x rank.
+
+    Args:
+        rank: How many singular values are kept; at most one less than there are items.
+        l2: ESLER's.
+        dropout: ESLER's.
+        seed: Of where the search for the singular values begins.
+
+    Attributes:
+        item_vectors: float32 (rankable, rank), V S^1/2.
+        history_vectors: float32 (rankable, rank), U S^1/2, of which a history is the sum.
+
+    >>> from pyhybrid import Interactions
+    >>> users, items = np.repeat(np.arange(8), 3), [1, 2, 3, 4, 5, 6] * 4
+    >>> model = ESLERFactors(rank=2, l2=1.0).fit(Interactions.from_columns(users, items))
+    >>> history = Interactions.from_columns(["new", "new"], [4, 6])
+    >>> model.item_ids[model.recommend(history, n=1).items]
+    array([[5]])
+    """
+
+    history_vectors: NDArray[np.float32]
+
+    def __init__(
+        self, *, rank: int = 256, l2: float = 500.0, dropout: float = 0.0, seed: int = 0
+    ) -> None:
+        self.rank = count("ESLERFactors", "rank", rank)
+        self.seed = count("ESLERFactors", "seed", seed, least=0)
+        checked = ESLER(l2=l2, dropout=dropout)
+        self.l2, self.dropout = checked.l2, checked.dropout
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        threads: int,
+        report: Callable[[float], object] | None,
+    ) -> None:
+        from scipy.sparse.linalg import svds
+
+        del catalog
+        items = interactions.n_items
+        if items < 3:
+            rule = "3 or more, for factors of a smaller rank"
+            raise ValueError(describe("ESLERFactors", "number of items", items, rule))
+        rank = min(self.rank, items - 2)
+        size = f"{items} items of {rank} factors"
+        way_out = "use fewer items or a smaller rank="
+        require_memory("ESLERFactors", size, 4 * items * (items + 8 * rank), "them", way_out)
+        progress = part_of(report, 0.0, _SOLVED_SHARE) or False
+        esler = ESLER(l2=self.l2, dropout=self.dropout)
+        weights = esler.fit(interactions, threads=threads, progress=progress).weights
+        start = np.random.default_rng(self.seed).standard_normal(items).astype(np.float32)
+        u, s, v = svds(weights, k=rank, v0=start)  # ascending, of a sign of chance
+        order = np.argsort(-s, kind="stable")
+        roots = np.sqrt(s[order]).astype(np.float32)
+        sign = np.sign(u[np.abs(u).argmax(axis=0), np.arange(rank)])[order]
+        self.history_vectors = np.ascontiguousarray(u[:, order] * (sign * roots), np.float32)
+        self.item_vectors = np.ascontiguousarray(v[order].T * (sign * roots), np.float32)
+
+    def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        return np.asarray(histories.matrix @ self.history_vectors, dtype=np.float32)
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"item_vectors": self.item_vectors, "history_vectors": self.history_vectors}
+
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.item_vectors = arrays["item_vectors"]
+        self.history_vectors = arrays["history_vectors"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyhybrid.models import (
         ESLER,
         MF,
+        CoLLM,
         ESLERFactors,
         LightGCN,
         LLMRec,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Catalog": "data",
+    "CoLLM": "models",
     "ESLER": "models",
     "ESLERFactors": "models",
     "HeldOut": "data",
@@ -66,6 +68,7 @@ __all__ = [
     "ESLER",
     "MF",
     "Catalog",
+    "CoLLM",
     "ESLERFactors",
     "HeldOut",
     "Interactions",

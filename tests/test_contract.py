@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SMALL: dict[str, dict[str, Any]] = {
     "ESLER": {"l2": 1.0},
     "ESLER+text": {"l2": 1.0, "text": "tfidf"},
-    "ESLERFactors": {"l2": 1.0, "rank": 8},
+    "ESLERFactors": {"l2": 1.0},
     "LLMRec": {
         "text": "tfidf",
         "dim": 16,

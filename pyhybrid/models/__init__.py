@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import os
 
     from pyhybrid.models.base import Recommender
+    from pyhybrid.models.collm import CoLLM
     from pyhybrid.models.esler import ESLER
     from pyhybrid.models.esler_factors import ESLERFactors
     from pyhybrid.models.lightgcn import LightGCN
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pyhybrid.models.vqrec import VQRec
 
 _HOME = {
+    "CoLLM": "collm",
     "ESLER": "esler",
     "ESLERFactors": "esler_factors",
     "LLMRec": "llmrec",
@@ -37,6 +39,7 @@ _HOME = {
     "VQRec": "vqrec",
 }
 MODELS = (
+    "CoLLM",
     "ESLER",
     "ESLERFactors",
     "LLMRec",
@@ -54,6 +57,7 @@ __all__ = [
     "ESLER",
     "MF",
     "MODELS",
+    "CoLLM",
     "ESLERFactors",
     "LLMRec",
     "LightGCN",

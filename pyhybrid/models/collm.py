@@ -26,3 +26,354 @@ models a text encoder serves, with a linear layer for yes and no, learned with L
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pyhybrid.checks import count, not_negative, one_of, positive, share
+from pyhybrid.data.feedback import Feedback
+from pyhybrid.data.ids import positions
+from pyhybrid.errors import describe
+from pyhybrid.models import model_class
+from pyhybrid.models.collm_prompts import prompts_of
+from pyhybrid.models.collm_rows import Titles, row_batches
+from pyhybrid.models.feedback_base import LearnsFromRows
+from pyhybrid.models.parts import load_part, new_part, part_arrays, part_params
+from pyhybrid.models.reranker import Reranker
+from pyhybrid.models.torch_base import TorchRecommender, arrays_of, load_arrays
+from pyhybrid.models.vector_base import VectorScores
+from pyhybrid.progress import part_of
+from pyhybrid.training.devices import check_device, device_of, own_randomness
+from pyhybrid.training.loop import Recipe
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.held_out import HeldOut
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.models.collm_network import CoLLMNetwork, Stage
+    from pyhybrid.models.collm_rows import Batch
+    from pyhybrid.training.loop import Epoch
+
+__all__ = ["CoLLM"]
+
+_SAMPLE = 10_000  # rows that tell the size of collaborative vectors
+_PARTS_SHARE = 0.1  # of a fit, for the progress bar
+
+
+class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
+    """Ask a language model whether a user would like an item, by titles and collaborative tokens.
+
+    Learns from `Feedback` as it is labelled; of ordered interactions each event is a positive, with
+    `negatives` items drawn among those that the user never took. `fit` needs a catalogue of titles.
+    ``fit(validation=Feedback, metric="auc")`` stops each stage by it.
+
+    `recommend` ranks the candidates of a sooner model anew, or what `among` allows; a causal
+    language model reads what it knows of a user once for all of them.
+
+    Memory: the language model's weights, 4 bytes each in float32 (90 MB for all-MiniLM-L6-v2, 3 GB
+    for 0.75 billion), 2 in bfloat16; and a batch's activations.
+
+    Args:
+        llm: The language model, by name or folder (extra ``llm``): a causal one, or a text encoder.
+        collaborative: The name of the model whose vectors are mapped: "MF", "LightGCN", "SASRec",
+            "ESLERFactors", "MultVAE", or any other that scores by vectors.
+        collaborative_params: Its hyper-parameters.
+        stages: "mapper": LoRA on texts, then the mapper; "text": LoRA on texts alone, without
+            collaborative tokens; "joint": LoRA and mapper at once.
+        answer: What a score is: "yes", the logit of yes; or "yes-no", less that of no.
+        titles: The last so many liked titles stand in the prompt.
+        max_tokens: Of a prompt; its oldest titles are left out where there is no room. None: 1024,
+            or what the model takes.
+        tokens: Soft tokens a user, and an item.
+        mapper_width: The mapper's hidden layer is so many times as wide as its input.
+        lora_rank: Width of the LoRA weights.
+        lora_alpha: They count lora_alpha / lora_rank times.
+        lora_dropout: Share of their input that they don't see in training.
+        candidates: The name of the model whose items are ranked.
+        candidate_params: Its hyper-parameters; None: none but `text` "tfidf" for "ESLER", so that
+            items that nobody has taken yet are among them.
+        top: How many candidates.
+        negatives: Items drawn for each event of interactions; not used on `Feedback`.
+        text_lr: AdamW's learning rate for LoRA; it falls to 0 by a cosine.
+        mapper_lr: That for the mapper.
+        text_epochs: Passes over the rows for LoRA, at most.
+        mapper_epochs: Those for the mapper.
+        weight_decay: AdamW's, of matrices.
+        batch_size: Rows a step.
+        patience: With ``fit(validation=...)``: a stage stops after so many epochs without a better
+            figure.
+        precision: "float32", or "bfloat16" for training's matrix products; None: bfloat16 on a GPU
+            that has it, else float32.
+        dtype: Of the language model's own weights; "auto": as its file has them.
+        seed: Of the initial weights, the rows' order, dropout and the negatives.
+        device: "cpu", "cuda", or None for a GPU if there is one, to fit and to score on.
+
+    Attributes:
+        stages_run: What each epoch of each stage gave, by the stage's name.
+    """
+
+    _no_part_of_a_run = ("device",)
+    stages_run: dict[str, list[Epoch]]
+    _titles: Titles
+    _language: Any  # the network: a CoLLMNetwork
+    _part: Any  # the collaborative model: a VectorScores; None with stages="text"
+    _rows: Any  # the Feedback of the fit under way
+    _stage: Stage
+
+    def __init__(
+        self,
+        *,
+        llm: str | os.PathLike[str] = "all-MiniLM-L6-v2",
+        collaborative: str = "MF",
+        collaborative_params: Mapping[str, Any] | None = None,
+        stages: Literal["mapper", "text", "joint"] = "mapper",
+        answer: Literal["yes", "yes-no"] = "yes",
+        titles: int = 10,
+        max_tokens: int | None = None,
+        tokens: int = 1,
+        mapper_width: int = 10,
+        lora_rank: int = 8,
+        lora_alpha: float = 16.0,
+        lora_dropout: float = 0.05,
+        candidates: str = "ESLER",
+        candidate_params: Mapping[str, Any] | None = None,
+        top: int = 100,
+        negatives: int = 4,
+        text_lr: float = 0.001,
+        mapper_lr: float = 0.001,
+        text_epochs: int = 3,
+        mapper_epochs: int = 3,
+        weight_decay: float = 0.001,
+        batch_size: int = 64,
+        patience: int = 2,
+        precision: Literal["float32", "bfloat16"] | None = None,
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        seed: int = 0,
+        device: str | None = None,
+    ) -> None:
+        who = "CoLLM"
+        self.llm = str(llm)
+        self.collaborative = collaborative
+        self.collaborative_params = part_params(
+            who, "collaborative", collaborative, collaborative_params
+        )
+        scores_by_vectors = issubclass(model_class(collaborative), VectorScores)
+        if not scores_by_vectors:
+            rule = "a model that scores by vectors, such as MF or SASRec"
+            raise ValueError(describe(who, "collaborative", repr(collaborative), rule))
+        if candidate_params is None and candidates == "ESLER":
+            candidate_params = {"text": "tfidf"}
+        self._set_candidates(who, candidates, candidate_params, top)
+        self.stages = one_of(who, "stages", stages, ("mapper", "text", "joint"))
+        self.answer = one_of(who, "answer", answer, ("yes", "yes-no"))
+        self.titles = count(who, "titles", titles, least=0)
+        self.max_tokens = None if max_tokens is None else count(who, "max_tokens", max_tokens)
+        self.tokens = count(who, "tokens", tokens)
+        self.mapper_width = count(who, "mapper_width", mapper_width)
+        self.lora_rank = count(who, "lora_rank", lora_rank)
+        self.lora_alpha = positive(who, "lora_alpha", lora_alpha)
+        self.lora_dropout = share(who, "lora_dropout", lora_dropout)
+        self.negatives = count(who, "negatives", negatives)
+        self.text_lr = positive(who, "text_lr", text_lr)
+        self.mapper_lr = positive(who, "mapper_lr", mapper_lr)
+        self.text_epochs = count(who, "text_epochs", text_epochs)
+        self.mapper_epochs = count(who, "mapper_epochs", mapper_epochs)
+        self.weight_decay = not_negative(who, "weight_decay", weight_decay)
+        self.batch_size = count(who, "batch_size", batch_size)
+        self.patience = count(who, "patience", patience)
+        self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
+        self.dtype = one_of(who, "dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
+        self.seed = count(who, "seed", seed, least=0)
+        self.device = check_device(who, device)
+
+    def _recipe(self) -> Recipe:
+        of_text = self._stage == "text"
+        return Recipe(
+            epochs=self.text_epochs if of_text else self.mapper_epochs,
+            lr=self.text_lr if of_text else self.mapper_lr,
+            weight_decay=self.weight_decay,
+            schedule="cosine",
+            warmup=0.05,
+            clip=self._clip,
+            patience=self.patience,
+            precision=self.precision,
+            seed=self.seed,
+            device=self.device,
+        )
+
+    def _fit(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        threads: int,
+        report: Callable[[float], object] | None,
+        *,
+        validation: HeldOut | Feedback | None = None,
+        metric: str = "ndcg@10",
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> None:
+        rows = self._feedback
+        if rows is None:
+            rows = Feedback.sampled(interactions, self.negatives, self.seed)
+        self._titles = Titles.of_catalog("CoLLM", catalog, self.item_ids, self.titles)
+        self._part = self._language = None
+        if self.stages != "text":
+            self._part = new_part(self.collaborative, self.collaborative_params)
+            learned: Any = rows if isinstance(self._part, LearnsFromRows) else rows.likes
+            self._part.fit(learned, threads=threads)
+        half = part_of(report, _PARTS_SHARE / 2, _PARTS_SHARE)
+        self._fit_candidates(interactions, catalog, threads, half)
+        stages: list[Stage] = ["text", "mapper"] if self.stages == "mapper" else [self.stages]
+        self.stages_run, self._rows = {}, rows
+        bounds = np.linspace(_PARTS_SHARE, 1.0, len(stages) + 1).tolist()
+        try:
+            for number, stage in enumerate(stages):
+                self._stage = stage
+                super()._fit(
+                    interactions,
+                    catalog,
+                    threads,
+                    part_of(report, bounds[number], bounds[number + 1]),
+                    validation=validation,
+                    metric=metric,
+                    checkpoint=None if checkpoint is None else Path(checkpoint) / stage,
+                )
+                self.stages_run[stage] = self.epochs_run
+        finally:
+            self._rows = None
+
+    def _network(self, interactions: Interactions, catalog: Catalog | None) -> CoLLMNetwork:
+        del interactions, catalog
+        if self._language is None:
+            network = self._new_language()
+            if self._part is not None:
+                sample = np.random.default_rng(self.seed).permutation(len(self._rows))[:_SAMPLE]
+                pairs = self._vectors(self._rows.select(np.sort(sample)))
+                squares = np.maximum(np.square(pairs).mean(axis=(0, 2)), 1e-12)  # (2,)
+                network.scale = network.scale.new_tensor(squares).rsqrt()
+            self._language = network
+        language: CoLLMNetwork = self._language
+        language.begin(self._stage)
+        return language
+
+    def _vectors(self, rows: Feedback) -> NDArray[np.float32]:
+        """Return the collaborative vectors of rows' users and items: float32 (rows, 2, dim)."""
+        return np.stack(self._part.row_vectors(rows), axis=1)
+
+    def _new_language(self) -> CoLLMNetwork:
+        """Load the language model, with LoRA and a mapper that know nothing yet."""
+        from pyhybrid.llm.backbone import Backbone
+        from pyhybrid.models.collm_network import CoLLMNetwork
+
+        backbone = Backbone.load(
+            self.llm,
+            dtype=self.dtype,
+            device=str(device_of("CoLLM", self.device)),
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+            who="CoLLM",
+        )
+        backbone.add_lora(self.lora_rank, self.lora_alpha, self.lora_dropout, seed=self.seed)
+        return CoLLMNetwork(
+            backbone,
+            0 if self._part is None else self._part.item_vectors.shape[1],
+            width=self.mapper_width,
+            tokens=self.tokens,
+            less_no=self.answer == "yes-no",
+        )
+
+    def _steps(self, interactions: Interactions) -> int:
+        del interactions
+        return -(-len(self._rows) // self.batch_size)
+
+    def _batches(
+        self, interactions: Interactions, generator: np.random.Generator
+    ) -> Iterator[Batch]:
+        del interactions
+        vectors = self._vectors if self._language.slots else None
+        return row_batches(self._rows, self._titles, vectors, self.batch_size, generator)
+
+    def _loss(self, network: Any, device: torch.device, batch: Batch) -> Tensor:
+        import torch
+        from torch.nn import functional
+
+        vectors = None if batch.vectors is None else torch.from_numpy(batch.vectors).to(device)
+        tokens = network.backbone.encode(prompts_of(batch.liked, batch.titles, network.slots))
+        labels = torch.from_numpy(batch.labels).to(device)
+        return functional.binary_cross_entropy_with_logits(network(tokens, vectors), labels)
+
+    def _take(self, network: Any) -> None:
+        self._language = network
+
+    def _score_rows(self, rows: Feedback, items: NDArray[np.int64]) -> NDArray[np.float32]:
+        from pyhybrid.models.collm_scoring import score_prompts
+
+        network, known = self._ready(), np.flatnonzero(items >= 0)
+        asked = rows.select(known)
+        liked, titles = self._titles.liked(asked.histories()), self._titles.of(items[known])
+        vectors = self._vectors(asked) if network.slots else None
+        scores = np.zeros(len(rows), dtype=np.float32)
+        scores[known] = score_prompts(network, liked, titles, vectors)
+        return scores
+
+    def _pair_scores(
+        self, histories: Interactions, rows: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        from pyhybrid.models.collm_scoring import score_after_users, score_prompts
+
+        network = self._ready()
+        liked, titles = self._titles.liked(histories), self._titles.of(items)
+        users = of_items = vectors = None
+        if network.slots:
+            part = self._part
+            users = part.user_vectors(histories.with_items(part.item_ids, unknown="drop"))
+            there = positions(self.item_ids, part.item_ids, "CoLLM")
+            of_items = part._item_table()[there[items]]
+        if network.backbone.kind == "causal":
+            return score_after_users(network, liked, users, rows, titles, of_items)
+        if users is not None and of_items is not None:
+            vectors = np.stack([users[rows], of_items], axis=1)
+        return score_prompts(network, [liked[row] for row in rows], titles, vectors)
+
+    def _ready(self) -> CoLLMNetwork:
+        """Return the network, in evaluation mode and where it is to score."""
+        network: CoLLMNetwork = self._language
+        return network.to(device_of("CoLLM", self.device)).eval()
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        network = self._ready()
+        arrays = {f"lora.{name}": array for name, array in network.backbone.lora_state().items()}
+        if self._part is not None:
+            arrays |= {**arrays_of("mapper", network.mapper), "scale": network.scale.cpu().numpy()}
+            arrays |= part_arrays("collaborative", self._part)
+        titles = np.array(self._titles.texts, dtype=object)
+        return {**arrays, **part_arrays("candidates", self._first), "titles": titles}
+
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        import torch
+
+        self._titles = Titles(arrays["titles"].tolist(), self.item_ids, self.titles)
+        self._first = load_part("candidates", self.candidates, self.candidate_params, arrays)
+        self._part = None
+        if self.stages != "text":
+            name, params = self.collaborative, self.collaborative_params
+            self._part = load_part("collaborative", name, params, arrays)
+        with own_randomness(device_of("CoLLM", self.device), self.seed):
+            network = self._new_language()
+        prefix = "lora."
+        own = {name[len(prefix) :]: arrays[name] for name in arrays if name.startswith(prefix)}
+        network.backbone.load_lora_state(own)
+        if self._part is not None:
+            load_arrays("mapper", network.mapper, arrays)
+            network.scale = torch.from_numpy(np.array(arrays["scale"]))
+        network.begin("text" if self.stages == "text" else "joint")
+        self._language = network.requires_grad_(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -18,65 +19,70 @@ Stage: TypeAlias = Literal["text", "mapper", "joint"]
 class CoLLMNetwork(nn.Module):
     """Score prompts by the language model's yes, with users and items as soft tokens in them.
 
-    The mapper, one for users and items, is an MLP with one hidden layer; what comes out is scaled
+    The mapper, one for users and items, is an MLP with one hidden layer; what comes out is brought
     to the size of the language model's own embeddings.
 
     Args:
-        backbone: The language model.
-        dim: Of the collaborative vectors.
+        backbone: The language model, with LoRA.
+        dim: Of the collaborative vectors; 0 for prompts of texts alone.
         width: The mapper's hidden layer is so many times as wide as its input.
         tokens: Soft tokens a user, and an item.
-        scale: What collaborative vectors are multiplied by, (2,): users' and items'.
         less_no: Whether the logit of no is taken off that of yes.
+
+    Attributes:
+        scale: float32 (2,), what collaborative vectors are multiplied by: users' and items'.
+        slots: Soft tokens of a user in the prompts of now: 0 until there is something to map.
     """
 
+    backbone: Backbone
     scale: Tensor
     size: Tensor
 
     def __init__(
-        self,
-        backbone: Backbone,
-        dim: int,
-        *,
-        width: int,
-        tokens: int,
-        scale: Tensor,
-        less_no: bool,
+        self, backbone: Backbone, dim: int, *, width: int, tokens: int, less_no: bool
     ) -> None:
         super().__init__()
-        # Not a module of this one: of its weights only those that are trained are its own.
-        object.__setattr__(self, "backbone", backbone)
+        self.backbone = backbone
         self.language = backbone.module
-        self.tokens, self.less_no = tokens, less_no
+        self.tokens, self.less_no, self.slots = tokens, less_no, 0
         hidden = nn.Linear(dim, width * dim)
         out = nn.Linear(width * dim, tokens * backbone.hidden_size)
-        nn.init.kaiming_normal_(hidden.weight)  # so that what comes out has a mean square of 1
-        nn.init.normal_(out.weight, std=(width * dim) ** -0.5)
-        for layer in (hidden, out):
-            nn.init.zeros_(layer.bias)
+        if dim:
+            nn.init.kaiming_normal_(hidden.weight)  # what comes out has a mean square of about 1
+            nn.init.normal_(out.weight, std=(width * dim) ** -0.5)
+        nn.init.zeros_(hidden.bias)
+        nn.init.zeros_(out.bias)
         self.mapper = nn.Sequential(hidden, nn.ReLU(), out)
-        words = self.language["network"].get_input_embeddings().weight
-        self.register_buffer("size", words.detach().float().square().mean().sqrt())
-        self.register_buffer("scale", scale)
-        self.is_mapping = False
+        network: Any = self.language["network"]
+        words = network.get_input_embeddings().weight.detach().float()
+        self.register_buffer("size", words.square().mean().sqrt())
+        self.register_buffer("scale", torch.ones(2))
+        self._is_mapping = False
 
     def begin(self, stage: Stage) -> None:
         """Let a stage's own parameters be trained, and no others."""
         self.backbone.freeze_lora(stage == "mapper")
         self.mapper.requires_grad_(stage != "text")
-        self.is_mapping = stage == "mapper"
+        self._is_mapping = stage == "mapper"
+        self.slots = 0 if stage == "text" else self.tokens
 
     def train(self, mode: bool = True) -> CoLLMNetwork:
-        """Turn dropout on or off; while the mapper is trained alone, the language model has none."""
+        """Turn dropout on or off; the language model has none while the mapper is trained alone."""
         super().train(mode)
-        if mode and self.is_mapping:
+        if mode and self._is_mapping:
             self.language.eval()
         return self
 
-    def soft_tokens(self, vectors: Tensor) -> Tensor:
-        """Map vectors of users and items, (rows, 2, dim): (rows, 2, tokens, hidden size)."""
-        mapped: Tensor = self.mapper(vectors * self.scale[:, None]) * self.size
-        return mapped.unflatten(-1, (self.tokens, -1))
+    def soft_tokens(self, vectors: Tensor, side: int | None = None) -> Tensor:
+        """Map collaborative vectors to soft tokens: (rows, sides, tokens, hidden size).
+
+        Args:
+            vectors: (rows, 2, dim), of users and items; or (rows, 1, dim).
+            side: 0 if they are users' alone, 1 if they are items'.
+        """
+        scale = self.scale if side is None else self.scale[side : side + 1]
+        mapped: Tensor = self.mapper(vectors * scale[:, None]) * self.size
+        return mapped.view(*mapped.shape[:-1], self.tokens, -1)
 
     def forward(self, batch: TokenBatch, vectors: Tensor | None) -> Tensor:
         """Return the prompts' scores: float32 (rows,).
@@ -91,5 +97,3 @@ class CoLLMNetwork(nn.Module):
     def scores(self, yes_no: Tensor) -> Tensor:
         """Return what a yes and a no are worth: (rows,), of (rows, 2)."""
         return yes_no[:, 0] - yes_no[:, 1] if self.less_no else yes_no[:, 0]
-
-    backbone: Any

@@ -9,7 +9,7 @@ from pyhybrid.llm.prompts import History, Prompt, Slot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["about_item", "about_user"]
+__all__ = ["about_item", "about_user", "prompts_of"]
 
 
 def about_user(titles: Sequence[str], tokens: int = 0) -> Prompt:
@@ -39,3 +39,13 @@ def about_item(title: str, tokens: int = 0) -> Prompt:
     """
     features = (Slot("item", tokens), " ") if tokens else ()
     return Prompt((" Will ", *features, f'"{title}" be liked? Answer:'))
+
+
+def prompts_of(
+    liked: Sequence[Sequence[str]], titles: Sequence[str], tokens: int = 0
+) -> list[Prompt]:
+    """Put whole prompts together, one for each item and what its user liked."""
+    return [
+        about_user(some, tokens) + about_item(title, tokens)
+        for some, title in zip(liked, titles, strict=True)
+    ]

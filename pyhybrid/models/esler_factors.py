@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhybrid.checks import count
-from pyhybrid.errors import describe
+from pyhybrid.checks import count, positive, share
 from pyhybrid.memory import require_memory
 from pyhybrid.models.esler import ESLER
 from pyhybrid.models.vector_base import VectorScores
@@ -43,7 +42,7 @@ class ESLERFactors(VectorScores):
     Memory: that of a fit of ESLER; afterwards 8 bytes x items x rank.
 
     Args:
-        rank: How many singular values are kept; at most one less than there are items.
+        rank: How many singular values are kept, at most.
         l2: ESLER's.
         dropout: ESLER's.
         seed: Of where the search for the singular values begins.
@@ -67,8 +66,8 @@ class ESLERFactors(VectorScores):
     ) -> None:
         self.rank = count("ESLERFactors", "rank", rank)
         self.seed = count("ESLERFactors", "seed", seed, least=0)
-        checked = ESLER(l2=l2, dropout=dropout)
-        self.l2, self.dropout = checked.l2, checked.dropout
+        self.l2 = positive("ESLERFactors", "l2", l2)
+        self.dropout = share("ESLERFactors", "dropout", dropout)
 
     def _fit(
         self,
@@ -77,27 +76,36 @@ class ESLERFactors(VectorScores):
         threads: int,
         report: Callable[[float], object] | None,
     ) -> None:
-        from scipy.sparse.linalg import svds
 
         del catalog
         items = interactions.n_items
-        if items < 3:
-            rule = "3 or more, for factors of a smaller rank"
-            raise ValueError(describe("ESLERFactors", "number of items", items, rule))
-        rank = min(self.rank, items - 2)
+        rank = min(self.rank, items)
         size = f"{items} items of {rank} factors"
         way_out = "use fewer items or a smaller rank="
         require_memory("ESLERFactors", size, 4 * items * (items + 8 * rank), "them", way_out)
         progress = part_of(report, 0.0, _SOLVED_SHARE) or False
         esler = ESLER(l2=self.l2, dropout=self.dropout)
         weights = esler.fit(interactions, threads=threads, progress=progress).weights
-        start = np.random.default_rng(self.seed).standard_normal(items).astype(np.float32)
-        u, s, v = svds(weights, k=rank, v0=start)  # ascending, of a sign of chance
-        order = np.argsort(-s, kind="stable")
-        roots = np.sqrt(s[order]).astype(np.float32)
-        sign = np.sign(u[np.abs(u).argmax(axis=0), np.arange(rank)])[order]
-        self.history_vectors = np.ascontiguousarray(u[:, order] * (sign * roots), np.float32)
-        self.item_vectors = np.ascontiguousarray(v[order].T * (sign * roots), np.float32)
+        u, s, v = self._largest(weights, rank)
+        sign = np.sign(u[np.abs(u).argmax(axis=0), np.arange(rank)])  # else of chance
+        roots = sign * np.sqrt(s)
+        self.history_vectors = np.ascontiguousarray(u * roots, dtype=np.float32)
+        self.item_vectors = np.ascontiguousarray(v * roots, dtype=np.float32)
+
+    def _largest(
+        self, weights: NDArray[np.float32], rank: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Return U, S and V of the largest singular values, falling."""
+        from scipy.sparse.linalg import svds
+
+        if 2 * rank >= len(weights):  # where the search for some is no sooner than for all
+            u, s, vt = np.linalg.svd(weights)
+        else:
+            generator = np.random.default_rng(self.seed)
+            start = generator.standard_normal(len(weights)).astype(np.float32)
+            found = svds(weights, k=rank, v0=start, rng=generator)
+            u, s, vt = found[0][:, ::-1], found[1][::-1], found[2][::-1]
+        return u[:, :rank], s[:rank], vt[:rank].T
 
     def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
         return np.asarray(histories.matrix @ self.history_vectors, dtype=np.float32)

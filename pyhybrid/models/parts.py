@@ -1,0 +1,79 @@
+"""Models that are part of another: made by name, and saved with it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyhybrid.errors import describe
+from pyhybrid.models import model_class
+from pyhybrid.models.axis import ItemAxis
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from pyhybrid.models.base import Recommender
+
+__all__ = ["load_part", "new_part", "part_arrays", "part_params"]
+
+
+def part_params(
+    who: str, what: str, name: object, params: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Check the name and hyper-parameters of a part, and return the latter.
+
+    Raises:
+        TypeError: If `params` is no mapping, or not what JSON can hold.
+        ValueError: If there is no such model, or the model refuses them.
+    """
+    if not isinstance(name, str):
+        raise TypeError(describe(who, f"{what} model", repr(name), "a model's name"))
+    found = {} if params is None else params
+    try:
+        found = dict(json.loads(json.dumps(dict(found))))
+    except (TypeError, ValueError) as error:
+        what, expected = f"{what}_params", "a dict of what JSON can hold, by name"
+        raise TypeError(describe(who, what, repr(params), expected)) from error
+    new_part(name, found)
+    return found
+
+
+def new_part(name: str, params: Mapping[str, Any]) -> Recommender:
+    """Make an unfitted model."""
+    kind = model_class(name)
+    kind.check_params(kind.__name__, params)
+    return kind(**params)
+
+
+def part_arrays(prefix: str, part: Recommender) -> dict[str, NDArray[Any]]:
+    """Return what was learned of a fitted part, named after its place, for `save`."""
+    own = {"item_ids": part.item_ids, "item_counts": part.item_counts, **part._arrays()}
+    return {f"{prefix}.{name}": array for name, array in own.items()}
+
+
+def load_part(
+    prefix: str, name: str, params: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> Recommender:
+    """Make a part again from what `part_arrays` returned."""
+    part = new_part(name, params)
+    of_part = _Named(prefix, arrays)
+    counts = np.asarray(of_part["item_counts"])
+    part._axis = ItemAxis.of_counts(of_part["item_ids"], counts, part._least_count)
+    part._restore(of_part)
+    return part
+
+
+class _Named(dict[str, "NDArray[Any]"]):
+    """The arrays of one part; asking for one that is not there fails as it does of the whole."""
+
+    def __init__(self, prefix: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        names = (name for name in arrays if name.startswith(f"{prefix}."))
+        super().__init__((name[len(prefix) + 1 :], arrays[name]) for name in names)
+        self._prefix, self._arrays = prefix, arrays
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        return self._arrays[f"{self._prefix}.{name}"]

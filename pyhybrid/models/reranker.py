@@ -1,0 +1,134 @@
+"""What the models share that score pairs one by one: they rank what a sooner model has chosen."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyhybrid.checks import count
+from pyhybrid.data.ids import positions
+from pyhybrid.data.matrices import rows_of
+from pyhybrid.models.base import Recommender
+from pyhybrid.models.parts import new_part, part_params
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.interactions import Interactions
+    from pyhybrid.kernels.core import TopN
+
+__all__ = ["Reranker"]
+
+
+class Reranker(Recommender):
+    """Rank the `top` candidates of another model anew, by a score of each pair.
+
+    Where `among` allows no more than `top` items a row, these are the candidates. `score` gives
+    -inf to all other items than the candidates. Candidates come from histories, so that a user's
+    are the same whoever else is asked about.
+
+    A model implements `_pair_scores`, and calls `_set_candidates` and `_fit_candidates`.
+    """
+
+    scores_cold_items: bool = True
+    _first: Recommender
+
+    def _set_candidates(
+        self, who: str, candidates: str, candidate_params: Mapping[str, Any] | None, top: int
+    ) -> None:
+        """Check and keep which model chooses the candidates, and how many."""
+        self.candidates = candidates
+        self.candidate_params = part_params(who, "candidate", candidates, candidate_params)
+        self.top = count(who, "top", top)
+
+    def _fit_candidates(
+        self,
+        interactions: Interactions,
+        catalog: Catalog | None,
+        threads: int,
+        report: Callable[[float], object] | None,
+    ) -> None:
+        self._first = new_part(self.candidates, self.candidate_params)
+        self._first.fit(interactions, catalog, threads=threads, progress=report or False)
+
+    @abstractmethod
+    def _pair_scores(
+        self, histories: Interactions, rows: NDArray[np.int64], items: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Score pairs of a history and an item: float32 (pairs,), finite.
+
+        `rows` says whose history, ascending; `items` are positions on the axis.
+        """
+
+    def _rank(
+        self,
+        histories: Interactions,
+        n: int,
+        exclude: csr_array[np.float32] | None,
+        among: NDArray[np.int32] | None,
+        threads: int,
+    ) -> TopN:
+        candidates = self._candidates(histories, exclude, among, threads)  # (rows, c)
+        scores = self._scores_of(histories, candidates)
+        order = np.lexsort((candidates, -scores), axis=1)[:, :n]
+        items = np.full((len(candidates), n), -1, dtype=np.int32)
+        best = np.full((len(candidates), n), -np.inf, dtype=np.float32)
+        items[:, : order.shape[1]] = np.take_along_axis(candidates, order, axis=1)
+        best[:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
+        return items, best
+
+    def _score(self, histories: Interactions) -> NDArray[np.float32]:
+        candidates = self._candidates(histories, None, None, 0)
+        found = np.full((histories.n_users, len(self.item_ids)), -np.inf, dtype=np.float32)
+        rows, places = np.nonzero(candidates >= 0)
+        found[rows, candidates[rows, places]] = self._scores_of(histories, candidates)[rows, places]
+        return found
+
+    def _scores_of(
+        self, histories: Interactions, candidates: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Score candidates, (rows, c), and give -inf to the places without one."""
+        scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
+        rows, places = np.nonzero(candidates >= 0)
+        if len(rows):
+            items = candidates[rows, places].astype(np.int64)
+            scores[rows, places] = self._pair_scores(histories, rows, items)
+        return scores
+
+    def _candidates(
+        self,
+        histories: Interactions,
+        exclude: csr_array[np.float32] | None,
+        among: NDArray[np.int32] | None,
+        threads: int,
+    ) -> NDArray[np.int32]:
+        """Return each history's candidates on the axis: int32 (rows, c), -1 for none."""
+        if among is not None and among.shape[-1] <= self.top:
+            given = np.broadcast_to(among, (histories.n_users, among.shape[-1])).copy()
+            return given if exclude is None else _without(given, exclude)
+        first = self._first
+        there = positions(self.item_ids, first.item_ids, "recommend")  # -1 where it has no such
+        if among is not None:
+            among = np.where(among >= 0, there[among], -1).astype(np.int32)
+            among = among[among >= 0] if among.ndim == 1 else among
+        seen = histories.with_items(first.item_ids, unknown="drop")
+        chosen = first.recommend(
+            seen, self.top, exclude_seen=exclude is not None, among=among, threads=threads
+        ).items
+        here = positions(first.item_ids, self.item_ids, "recommend")
+        return np.where(chosen >= 0, here[chosen], -1).astype(np.int32)
+
+
+def _without(candidates: NDArray[np.int32], exclude: csr_array[np.float32]) -> NDArray[np.int32]:
+    """Put -1 in the place of candidates that a row's history holds."""
+    width = exclude.shape[1]
+    taken = rows_of(exclude.indptr) * width + exclude.indices  # ascending: rows are canonical
+    wanted = np.arange(len(candidates))[:, None] * width + candidates
+    is_taken = np.isin(wanted, taken) & (candidates >= 0)
+    return np.where(is_taken, np.int32(-1), candidates)

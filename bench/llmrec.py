@@ -49,7 +49,7 @@ class Source(NamedTuple):
 SOURCES = {
     "artists": Source("lastfm-hetrec/colakg", "description", None),
     "films": Source("ml-1m", "description", 1000),
-    "books": Source("goodreads-once", "llm_description", 8000),
+    "books": Source("goodreads-once", "llm_description", 3000),
 }
 
 

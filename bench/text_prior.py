@@ -151,8 +151,8 @@ def _inverse(matrix: Weights, l2: float) -> Weights:
     return np.ascontiguousarray(upper + np.triu(upper, 1).T)
 
 
-L2 = [20.0, 50.0, 100.0, 200.0]
-PRIOR = [50.0, 100.0, 200.0, 500.0]
+L2 = [5.0, 10.0, 20.0, 50.0, 100.0, 200.0]
+PRIOR = [10.0, 20.0, 50.0, 100.0, 200.0, 500.0]
 L_F = [0.3, 1.0, 3.0, 10.0, 50.0]
 
 

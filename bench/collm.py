@@ -1,0 +1,165 @@
+"""CoLLM on its authors' own split of MovieLens-1M: each collaborative model, text alone, and both.
+
+    python bench/collm.py [../shared/data/collm-ml-1m] [--runs build/runs/collm] [--seeds 0 1 2]
+
+Rows are pairs of a user and a film, liked or not, train before valid before test in time; models
+stop by AUC on `valid_small`. Rated by AUC and user AUC on all test rows, on those whose user and
+film have three rows of train or more ("warm"), and on the others. The language model is
+all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on texts ("text") and one
+of the mapper for each collaborative model. With the first seed, over MF, come the ablations:
+vectors drawn at random, users' vectors handed to other users, and the mean of the two parents'
+probabilities. What is finished is kept under --runs and read back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from results import once, write_result
+
+from pyhybrid import MF, Catalog, CoLLM, ESLERFactors, LightGCN, SASRec
+from pyhybrid.data import Feedback, read_feedback
+from pyhybrid.data.text_files import find, read_table
+from pyhybrid.pointwise import rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from pyhybrid import Recommender
+
+COLUMNS = {"user": "uid", "item": "iid", "label": "label"}
+METRIC = "auc"
+PUBLISHED = {
+    "MF": (0.6482, 0.6361),
+    "LightGCN": (0.5959, 0.6499),
+    "SASRec": (0.7078, 0.6884),
+    "text": (0.7097, 0.6818),
+    "CoLLM, MF": (0.7295, 0.6875),
+    "CoLLM, SASRec": (0.7235, 0.6990),
+}
+PARENTS: dict[str, tuple[Callable[..., Recommender], dict[str, Any]]] = {
+    "MF": (MF, {}),
+    "LightGCN": (LightGCN, {}),
+    "SASRec": (SASRec, {"max_length": 25, "batch_size": 64}),
+    "ESLERFactors": (ESLERFactors, {"l2": 100.0}),
+}
+PROMPTS = {
+    "titles": 5,
+    "max_tokens": 64,
+    "text_epochs": 2,
+    "mapper_epochs": 1,
+    "candidates": "Popularity",
+}
+
+
+class Permuted(CoLLM):
+    """Hand each user's vectors to another user, in training and in scoring."""
+
+    def _vectors(self, rows: Feedback) -> NDArray[np.float32]:
+        order = np.random.default_rng(0).permutation(len(rows.user_ids)).astype(np.int32)
+        others = replace(rows, users=order[rows.users], seen=np.zeros_like(rows.seen))
+        return super()._vectors(others)
+
+
+class Data:
+    """Hold the rows, and the films' titles."""
+
+    def __init__(self, folder: Path) -> None:
+        titles = read_table(
+            find(folder, "titles.csv"), {"item": "int64", "title": "string"}, header=True
+        )
+        self.catalog = Catalog.from_columns(
+            titles["item"].to_numpy(), title=titles["title"].to_pylist()
+        )
+        ids = {"item_ids": self.catalog.item_ids}
+        self.train = read_feedback(find(folder, "train.csv"), **COLUMNS, **ids)
+        self.valid = read_feedback(find(folder, "valid_small.csv"), **COLUMNS, earlier=self.train)
+        whole = read_feedback(find(folder, "valid.csv"), **COLUMNS, earlier=self.train)
+        self.test = read_feedback(find(folder, "test.csv"), **COLUMNS, earlier=whole)
+        self.warm = self.test.known(self.train, least=3)
+
+    def rated(self, scores: NDArray[np.floating[Any]]) -> dict[str, Any]:
+        """Rate scores of the test rows: all, warm and cold."""
+        return rate(self.test, scores, groups={"warm": self.warm, "cold": ~self.warm})
+
+
+def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
+    """Fit, keep the test scores and the model in the run's folder, and rate."""
+    started = time.perf_counter()
+    settings: dict[str, Any] = {"progress": True}
+    if not isinstance(model, ESLERFactors):
+        settings |= {"validation": data.valid, "metric": METRIC}
+    learned = data.train.likes if isinstance(model, ESLERFactors) else data.train
+    if isinstance(model, CoLLM):
+        settings["checkpoint"] = folder / "checkpoint"
+    model.fit(learned, data.catalog, **settings)
+    seconds = time.perf_counter() - started
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = model.score_rows(data.test)
+    np.save(folder / "scores.npy", scores)
+    if not isinstance(model, Permuted):
+        model.save(folder / "model")
+    found = {"valid": rate(data.valid, model.score_rows(data.valid))["auc"], "seconds": seconds}
+    return {**found, **data.rated(scores)}
+
+
+def arms(seed: int, runs: Path, is_first: bool) -> dict[str, Callable[[], Recommender]]:
+    """Name what each run of a seed fits."""
+    found: dict[str, Callable[[], Recommender]] = {}
+    for name, (kind, params) in PARENTS.items():
+        found[name] = lambda k=kind, p=params: k(**p, seed=seed)
+    common = {**PROMPTS, "seed": seed}
+    found["text"] = lambda: CoLLM(stages="text", **common)
+    text = runs / f"text_{seed}" / "model"
+
+    def over(name: str, kind: type[CoLLM] = CoLLM, **changes: Any) -> Callable[[], Recommender]:
+        params = {**PARENTS[name][1], "seed": seed, **changes}
+        return lambda: kind(
+            collaborative=name, collaborative_params=params, pretrained=text, **common
+        )
+
+    for name in ("MF", "SASRec", "ESLERFactors"):
+        found[f"CoLLM, {name}"] = over(name)
+    if is_first:
+        # One step of no length: the vectors stay as they were drawn.
+        found["CoLLM, random vectors"] = over("MF", epochs=1, lr=1e-12)
+        found["CoLLM, MF, users permuted"] = over("MF", Permuted)
+    return found
+
+
+def main(folder: Path, runs: Path, seeds: list[int]) -> None:
+    data = Data(folder)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for seed in seeds:
+        for name, make in arms(seed, runs, seed == seeds[0]).items():
+            run = runs / f"{name.replace(', ', '_').replace(' ', '_')}_{seed}"
+            model = make()
+            settings = {k: v for k, v in model.params.items() if k not in ("pretrained", "device")}
+            figures = once(
+                run / "figures.json", settings, lambda m=model, r=run: fitted(m, data, r)
+            )
+            rows.setdefault(name, []).append(figures)
+            print(seed, name, {key: figures[key] for key in ("valid", "auc", "uauc")}, flush=True)
+        parents = [np.load(runs / f"{name}_{seed}" / "scores.npy") for name in ("MF", "text")]
+        mean = sum(1 / (1 + np.exp(-scores.astype(np.float64))) for scores in parents) / 2
+        rows.setdefault("mean of MF and text", []).append(data.rated(mean))
+    write_result("collm", {"seeds": seeds, "published": PUBLISHED, "rows": rows})
+
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[1]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=root.parent / "shared/data/collm-ml-1m"
+    )
+    parser.add_argument("--runs", type=Path, default=root / "build/runs/collm")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    given = parser.parse_args()
+    main(given.folder, given.runs, given.seeds)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,8 +78,20 @@ def related_texts(asked: str) -> str:
     return ", ".join(b.partition("\n")[2] for b in blocks if b.startswith("Related item"))
 
 
-def catalogs(catalog: Catalog, answers: dict[str, str], split: Split, seed: int) -> dict[str, Any]:
-    """Make each arm's catalogue, with the names of the fields that it adds."""
+ARMS = {  # with the fields that each adds
+    "own text": [],
+    "own text and augmentation": [f"llm_{ASKED}"],
+    "own text twice": [f"llm_{ASKED}"],
+    "augmentations shuffled": [f"llm_{ASKED}"],
+    "own text and neighbours' texts": ["llm_engagement"],
+    "own text and random items' texts": ["llm_engagement"],
+}
+
+
+def catalogs(
+    catalog: Catalog, answers: dict[str, str], split: Split, seed: int
+) -> dict[str, Catalog]:
+    """Make each arm's catalogue."""
     known = catalog.select([item for item in split.train.item_ids if item in set(catalog.item_ids)])
     replay = CallableGenerator(answers.get, "recorded")
     richer = augment(known, None, replay, strategies=[ASKED], cache=None)
@@ -90,15 +103,15 @@ def catalogs(catalog: Catalog, answers: dict[str, str], split: Split, seed: int)
             known, None, naming, strategies=["engagement"], neighbours=neighbours, cache=None
         )
 
-    field, engagement = [f"llm_{ASKED}"], ["llm_engagement"]
-    return {
-        "own text": (known, []),
-        "own text and augmentation": (richer, field),
-        "own text twice": (duplicated(known, [ASKED]), field),
-        "augmentations shuffled": (shuffled(richer, seed=seed), field),
-        "own text and neighbours' texts": (named(near), engagement),
-        "own text and random items' texts": (named(random_neighbours(near, seed=seed)), engagement),
-    }
+    made = [
+        known,
+        richer,
+        duplicated(known, [ASKED]),
+        shuffled(richer, seed=seed),
+        named(near),
+        named(random_neighbours(near, seed=seed)),
+    ]
+    return dict(zip(ARMS, made, strict=True))
 
 
 def rate(split: Split, catalog: Catalog, fields: list[str], seed: int) -> dict[str, Any]:
@@ -117,12 +130,21 @@ def compared(name: str, data: Path, runs: Path, seeds: list[int]) -> dict[str, A
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
         split = split_of(interactions, seed)
-        for arm, (known, fields) in catalogs(catalog, answers, split, seed).items():
+        made = cache(partial(catalogs, catalog, answers, split, seed))
+        for arm, fields in ARMS.items():
             path = runs / name / f"{re.sub(r'[^a-z]+', '_', arm)}_{seed}" / "figures.json"
             settings = {**PARAMS, "fields": fields, "seed": seed}
-            figures = once(
-                path, settings, lambda k=known, f=fields, s=split, n=seed: rate(s, k, f, n)
-            )
+
+            def fit(
+                arm: str = arm,
+                fields: Any = fields,
+                made: Any = made,
+                split: Any = split,
+                seed: int = seed,
+            ) -> dict[str, Any]:
+                return rate(split, made()[arm], fields, seed)
+
+            figures = once(path, settings, fit)
             found.setdefault(arm, []).append(figures)
             print(name, seed, arm, figures["LLMRec"], figures["epochs"], flush=True)
     rows = {

@@ -231,6 +231,9 @@ class Feedback:
     def select(self, rows: Any) -> Feedback:
         """Take some rows, in the order given; `likes`, and so their histories, stay as they are.
 
+        So `likes` still tells of the rows left out: to hold rows out of a training, make the parts
+        by `from_columns` with `earlier` instead.
+
         Args:
             rows: Their positions, or a bool mask (rows,).
 

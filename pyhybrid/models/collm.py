@@ -33,30 +33,39 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyhybrid.checks import count, not_negative, one_of, positive, share
-from pyhybrid.data.feedback import Feedback
 from pyhybrid.data.ids import positions
 from pyhybrid.errors import describe
 from pyhybrid.models import model_class
 from pyhybrid.models.collm_prompts import prompts_of
-from pyhybrid.models.collm_rows import Titles, row_batches
+from pyhybrid.models.collm_rows import Titles, drawn_rows, row_batches
+from pyhybrid.models.collm_saves import saved_lora
 from pyhybrid.models.feedback_base import LearnsFromRows
-from pyhybrid.models.parts import load_part, new_part, part_arrays, part_params
+from pyhybrid.models.parts import arrays_of_part, fitted_part, load_part, part_arrays, part_params
 from pyhybrid.models.reranker import Reranker
 from pyhybrid.models.torch_base import TorchRecommender, arrays_of, load_arrays
 from pyhybrid.models.vector_base import VectorScores
 from pyhybrid.progress import part_of
-from pyhybrid.training.devices import check_device, device_of, own_randomness
+from pyhybrid.storage import digest
+from pyhybrid.training.devices import (
+    check_device,
+    device_of,
+    has_device,
+    own_randomness,
+    threads_of,
+)
 from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.feedback import Feedback
     from pyhybrid.data.held_out import HeldOut
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.models.collm_network import CoLLMNetwork, Stage
@@ -89,6 +98,8 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         collaborative_params: Its hyper-parameters.
         stages: "mapper": LoRA on texts, then the mapper; "text": LoRA on texts alone, without
             collaborative tokens; "joint": LoRA and mapper at once.
+        pretrained: The folder of a saved CoLLM of the same `llm` and LoRA, whose LoRA is taken in
+            the place of the first stage; several mappers can stand on one. Not for "text".
         answer: What a score is: "yes", the logit of yes; or "yes-no", less that of no.
         titles: The last so many liked titles stand in the prompt.
         max_tokens: Of a prompt; its oldest titles are left out where there is no room. None: 1024,
@@ -104,9 +115,9 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         top: How many candidates.
         negatives: Items drawn for each event of interactions; not used on `Feedback`.
         text_lr: AdamW's learning rate for LoRA; it falls to 0 by a cosine.
-        mapper_lr: That for the mapper.
+        mapper_lr: That for the mapper; with "joint" for both.
         text_epochs: Passes over the rows for LoRA, at most.
-        mapper_epochs: Those for the mapper.
+        mapper_epochs: Those for the mapper; with "joint" for both.
         weight_decay: AdamW's, of matrices.
         batch_size: Rows a step.
         patience: With ``fit(validation=...)``: a stage stops after so many epochs without a better
@@ -121,7 +132,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         stages_run: What each epoch of each stage gave, by the stage's name.
     """
 
-    _no_part_of_a_run = ("device",)
+    _no_part_of_a_run = ("device", "pretrained")  # the pre-trained model may have moved
     stages_run: dict[str, list[Epoch]]
     _titles: Titles
     _language: Any  # the network: a CoLLMNetwork
@@ -136,6 +147,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         collaborative: str = "MF",
         collaborative_params: Mapping[str, Any] | None = None,
         stages: Literal["mapper", "text", "joint"] = "mapper",
+        pretrained: str | os.PathLike[str] | None = None,
         answer: Literal["yes", "yes-no"] = "yes",
         titles: int = 10,
         max_tokens: int | None = None,
@@ -168,12 +180,15 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         )
         scores_by_vectors = issubclass(model_class(collaborative), VectorScores)
         if not scores_by_vectors:
-            rule = "a model that scores by vectors, such as MF or SASRec"
+            rule = "a model that scores by vectors, such as MF"
             raise ValueError(describe(who, "collaborative", repr(collaborative), rule))
         if candidate_params is None and candidates == "ESLER":
             candidate_params = {"text": "tfidf"}
         self._set_candidates(who, candidates, candidate_params, top)
         self.stages = one_of(who, "stages", stages, ("mapper", "text", "joint"))
+        self.pretrained = None if pretrained is None else str(pretrained)
+        if self.pretrained is not None and self.stages == "text":
+            raise ValueError(describe(who, "pretrained", pretrained, "None with stages='text'"))
         self.answer = one_of(who, "answer", answer, ("yes", "yes-no"))
         self.titles = count(who, "titles", titles, least=0)
         self.max_tokens = None if max_tokens is None else count(who, "max_tokens", max_tokens)
@@ -223,31 +238,31 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
     ) -> None:
         rows = self._feedback
         if rows is None:
-            rows = Feedback.sampled(interactions, self.negatives, self.seed)
+            rows = drawn_rows("CoLLM", interactions, self.negatives, self.seed)
+        stops: dict[str, Any] = {"validation": validation, "metric": metric}
         self._titles = Titles.of_catalog("CoLLM", catalog, self.item_ids, self.titles)
         self._part = self._language = None
         if self.stages != "text":
-            self._part = new_part(self.collaborative, self.collaborative_params)
-            learned: Any = rows if isinstance(self._part, LearnsFromRows) else rows.likes
-            self._part.fit(learned, threads=threads)
+            name, params = self.collaborative, self.collaborative_params
+            self._part = fitted_part(name, params, rows, catalog, threads, **stops)
         half = part_of(report, _PARTS_SHARE / 2, _PARTS_SHARE)
         self._fit_candidates(interactions, catalog, threads, half)
-        stages: list[Stage] = ["text", "mapper"] if self.stages == "mapper" else [self.stages]
+        stages: list[Stage] = [self.stages]
+        if self.stages == "mapper" and self.pretrained is None:
+            stages = ["text", "mapper"]
         self.stages_run, self._rows = {}, rows
         bounds = np.linspace(_PARTS_SHARE, 1.0, len(stages) + 1).tolist()
         try:
-            for number, stage in enumerate(stages):
-                self._stage = stage
+            for number, self._stage in enumerate(stages):
                 super()._fit(
                     interactions,
                     catalog,
                     threads,
                     part_of(report, bounds[number], bounds[number + 1]),
-                    validation=validation,
-                    metric=metric,
-                    checkpoint=None if checkpoint is None else Path(checkpoint) / stage,
+                    **stops,
+                    checkpoint=None if checkpoint is None else Path(checkpoint) / self._stage,
                 )
-                self.stages_run[stage] = self.epochs_run
+                self.stages_run[self._stage] = self.epochs_run
         finally:
             self._rows = None
 
@@ -255,6 +270,8 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         del interactions, catalog
         if self._language is None:
             network = self._new_language()
+            if self.pretrained is not None:
+                network.backbone.load_lora_state(saved_lora(self.pretrained, self.params))
             if self._part is not None:
                 sample = np.random.default_rng(self.seed).permutation(len(self._rows))[:_SAMPLE]
                 pairs = self._vectors(self._rows.select(np.sort(sample)))
@@ -264,6 +281,13 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         language: CoLLMNetwork = self._language
         language.begin(self._stage)
         return language
+
+    def _run(self, interactions: Interactions, *others: Any) -> dict[str, Any]:
+        run = super()._run(interactions, *others)
+        if self.pretrained is not None:
+            lora = saved_lora(self.pretrained, self.params)
+            run["the pre-trained model's fingerprint"] = digest(*lora.values())
+        return run
 
     def _vectors(self, rows: Feedback) -> NDArray[np.float32]:
         """Return the collaborative vectors of rows' users and items: float32 (rows, 2, dim)."""
@@ -328,21 +352,19 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
     def _pair_scores(
         self, histories: Interactions, rows: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        from pyhybrid.models.collm_scoring import score_after_users, score_prompts
+        from pyhybrid.models.collm_scoring import score_pairs
 
-        network = self._ready()
+        network, part = self._ready(), self._part
         liked, titles = self._titles.liked(histories), self._titles.of(items)
-        users = of_items = vectors = None
+        users = of_items = None
         if network.slots:
-            part = self._part
             users = part.user_vectors(histories.with_items(part.item_ids, unknown="drop"))
             there = positions(self.item_ids, part.item_ids, "CoLLM")
             of_items = part._item_table()[there[items]]
-        if network.backbone.kind == "causal":
-            return score_after_users(network, liked, users, rows, titles, of_items)
-        if users is not None and of_items is not None:
-            vectors = np.stack([users[rows], of_items], axis=1)
-        return score_prompts(network, [liked[row] for row in rows], titles, vectors)
+        return score_pairs(network, liked, users, rows, titles, of_items)
+
+    def _held_to(self, threads: int) -> AbstractContextManager[object]:
+        return threads_of(threads)
 
     def _ready(self) -> CoLLMNetwork:
         """Return the network, in evaluation mode and where it is to score."""
@@ -359,8 +381,8 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         return {**arrays, **part_arrays("candidates", self._first), "titles": titles}
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        import torch
-
+        if not has_device(self.device):  # another machine's
+            self.device = None
         self._titles = Titles(arrays["titles"].tolist(), self.item_ids, self.titles)
         self._first = load_part("candidates", self.candidates, self.candidate_params, arrays)
         self._part = None
@@ -369,11 +391,9 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
             self._part = load_part("collaborative", name, params, arrays)
         with own_randomness(device_of("CoLLM", self.device), self.seed):
             network = self._new_language()
-        prefix = "lora."
-        own = {name[len(prefix) :]: arrays[name] for name in arrays if name.startswith(prefix)}
-        network.backbone.load_lora_state(own)
+        network.backbone.load_lora_state(arrays_of_part("lora", arrays))
         if self._part is not None:
             load_arrays("mapper", network.mapper, arrays)
-            network.scale = torch.from_numpy(np.array(arrays["scale"]))
-        network.begin("text" if self.stages == "text" else "joint")
+            network.scale = network.scale.new_tensor(np.array(arrays["scale"]))
+        network.begin(self.stages)
         self._language = network.requires_grad_(False)

@@ -45,14 +45,15 @@ class CoLLMNetwork(nn.Module):
         self.backbone = backbone
         self.language = backbone.module
         self.tokens, self.less_no, self.slots = tokens, less_no, 0
-        hidden = nn.Linear(dim, width * dim)
-        out = nn.Linear(width * dim, tokens * backbone.hidden_size)
+        self.mapper = nn.Sequential()  # empty without vectors
         if dim:
+            hidden = nn.Linear(dim, width * dim)
+            out = nn.Linear(width * dim, tokens * backbone.hidden_size)
             nn.init.kaiming_normal_(hidden.weight)  # what comes out has a mean square of about 1
             nn.init.normal_(out.weight, std=(width * dim) ** -0.5)
-        nn.init.zeros_(hidden.bias)
-        nn.init.zeros_(out.bias)
-        self.mapper = nn.Sequential(hidden, nn.ReLU(), out)
+            nn.init.zeros_(hidden.bias)
+            nn.init.zeros_(out.bias)
+            self.mapper = nn.Sequential(hidden, nn.ReLU(), out)
         network: Any = self.language["network"]
         words = network.get_input_embeddings().weight.detach().float()
         self.register_buffer("size", words.square().mean().sqrt())

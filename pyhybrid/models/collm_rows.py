@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pyhybrid.data.feedback import Feedback
 from pyhybrid.data.ids import positions
 from pyhybrid.errors import describe
 from pyhybrid.models.sequential import ordered_events
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyhybrid.data.catalog import Catalog
-    from pyhybrid.data.feedback import Feedback
     from pyhybrid.data.interactions import Interactions
 
-__all__ = ["Batch", "Titles", "row_batches"]
+__all__ = ["Batch", "Titles", "drawn_rows", "row_batches"]
 
 _TITLE = 80  # characters of a title
 _POOL = 16  # batches whose rows are sorted by length, so that little of a batch is padding
@@ -83,6 +83,20 @@ class Titles:
             self.of(events.items[start:end])
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
         ]
+
+
+def drawn_rows(who: str, interactions: Interactions, negatives: int, seed: int) -> Feedback:
+    """Make labelled rows of events, with negatives drawn as `Feedback.sampled` does.
+
+    An item that nobody took is never drawn: it would be negative in all its rows, and its title
+    one that nobody likes.
+
+    Raises:
+        ValueError: If the order of events is unknown.
+    """
+    ordered_events(who, interactions)
+    taken = interactions.with_items(interactions.item_ids[interactions.item_counts() > 0])
+    return Feedback.sampled(taken, negatives, seed).with_items(interactions.item_ids)
 
 
 def row_batches(

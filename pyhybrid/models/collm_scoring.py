@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from pyhybrid.llm.backbone import Prefix
+    from pyhybrid.llm.prompts import Prompt
     from pyhybrid.models.collm_network import CoLLMNetwork
 
-__all__ = ["score_after_users", "score_prompts"]
+__all__ = ["score_pairs", "score_prompts"]
 
 _SCORED = 256  # prompts at once
 
@@ -49,7 +51,7 @@ def score_prompts(
     return scores
 
 
-def score_after_users(
+def score_pairs(
     network: CoLLMNetwork,
     liked: Sequence[Sequence[str]],
     users: NDArray[np.float32] | None,
@@ -57,7 +59,9 @@ def score_after_users(
     titles: Sequence[str],
     items: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
-    """Score pairs by a causal model that reads what it knows of a user once: float32 (pairs,).
+    """Score pairs of a user and an item: float32 (pairs,).
+
+    A causal model reads what it knows of a user once.
 
     Args:
         network: In evaluation mode.
@@ -67,27 +71,62 @@ def score_after_users(
         titles: The pairs' items.
         items: float32 (pairs, dim), or None.
     """
+    if network.backbone.kind == "causal":
+        return _score_after_users(network, liked, users, rows, titles, items)
+    vectors = None
+    if users is not None and items is not None:
+        vectors = np.stack([users[rows], items], axis=1)
+    return score_prompts(network, [liked[row] for row in rows], titles, vectors)
+
+
+def _score_after_users(
+    network: CoLLMNetwork,
+    liked: Sequence[Sequence[str]],
+    users: NDArray[np.float32] | None,
+    rows: NDArray[np.int64],
+    titles: Sequence[str],
+    items: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
     backbone, slots = network.backbone, network.slots
     scores = np.empty(len(rows), dtype=np.float32)
     bounds = np.searchsorted(rows, np.arange(len(liked) + 1))
     for user in np.flatnonzero(np.diff(bounds)).tolist():
-        pairs = slice(bounds[user], bounds[user + 1])
-        endings = [about_item(title, slots) for title in titles[pairs]]
+        pairs = np.arange(bounds[user], bounds[user + 1])
+        endings = [about_item(titles[pair], slots) for pair in pairs]
+        about, soft = about_user(liked[user], slots), None
+        if users is not None:
+            soft = network.soft_tokens(_there(network, users[None, [user]]), side=0)
         room = int(backbone.encode(endings).mask.sum(1).max())
-        soft = (
-            None if users is None else network.soft_tokens(_there(network, users[None, [user]]), 0)
-        )
-        prefix = backbone.prefix(about_user(liked[user], slots), soft, room=room)
-        found = []
-        for first in range(0, len(endings), _SCORED):
-            batch = backbone.encode(endings[first : first + _SCORED], after=prefix)
-            part = None
-            if items is not None:
-                own = items[pairs][first : first + _SCORED, None]
-                part = network.soft_tokens(_there(network, own), side=1)
-            found.append(network.scores(backbone.yes_no_after(prefix, batch, part)))
-        scores[pairs] = torch.cat(found).float().cpu().numpy()
+        prefix = backbone.prefix(about, soft, room=room)
+        if prefix.row.prompt.titles == about.titles:
+            scores[pairs] = _after(network, prefix, endings, items, pairs)
+            continue
+        # A prompt loses as many titles as alone, however long the other endings are.
+        lengths = backbone.encode(endings, after=prefix).mask.sum(1).cpu().numpy()
+        for length in np.unique(lengths).tolist():
+            same = np.flatnonzero(lengths == length)
+            prefix = backbone.prefix(about, soft, room=length)
+            own = [endings[place] for place in same]
+            scores[pairs[same]] = _after(network, prefix, own, items, pairs[same])
     return scores
+
+
+def _after(
+    network: CoLLMNetwork,
+    prefix: Prefix,
+    endings: Sequence[Prompt],
+    items: NDArray[np.float32] | None,
+    pairs: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Score endings of one prefix, of the items of some pairs: float32 (endings,)."""
+    found = []
+    for first in range(0, len(endings), _SCORED):
+        part = slice(first, first + _SCORED)
+        batch, soft = network.backbone.encode(endings[part], after=prefix), None
+        if items is not None:
+            soft = network.soft_tokens(_there(network, items[pairs[part], None]), side=1)
+        found.append(network.scores(network.backbone.yes_no_after(prefix, batch, soft)))
+    return torch.cat(found).float().cpu().numpy()
 
 
 def _there(network: CoLLMNetwork, array: NDArray[np.float32]) -> Tensor:

@@ -10,15 +10,27 @@ import numpy as np
 from pyhybrid.errors import describe
 from pyhybrid.models import model_class
 from pyhybrid.models.axis import ItemAxis
+from pyhybrid.models.feedback_base import LearnsFromRows
+from pyhybrid.models.torch_base import TorchRecommender
+from pyhybrid.training.devices import has_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.feedback import Feedback
     from pyhybrid.models.base import Recommender
 
-__all__ = ["load_part", "new_part", "part_arrays", "part_params"]
+__all__ = [
+    "arrays_of_part",
+    "fitted_part",
+    "load_part",
+    "new_part",
+    "part_arrays",
+    "part_params",
+]
 
 
 def part_params(
@@ -49,6 +61,31 @@ def new_part(name: str, params: Mapping[str, Any]) -> Recommender:
     return kind(**params)
 
 
+def fitted_part(
+    name: str,
+    params: Mapping[str, Any],
+    rows: Feedback,
+    catalog: Catalog | None,
+    threads: int,
+    **stops: Any,
+) -> Recommender:
+    """Make a model and fit it, on rows as they are labelled where it can learn from them.
+
+    Args:
+        name: The model's.
+        params: Its hyper-parameters.
+        rows: What to learn from, or from what was liked in them.
+        catalog: The items.
+        threads: 0 for all that this process may use.
+        **stops: `validation` and `metric`, for a model that is trained epoch by epoch.
+    """
+    part: Any = new_part(name, params)
+    learned = rows if isinstance(part, LearnsFromRows) else rows.likes
+    settings = stops if isinstance(part, TorchRecommender) else {}
+    fitted: Recommender = part.fit(learned, catalog, threads=threads, **settings)
+    return fitted
+
+
 def part_arrays(prefix: str, part: Recommender) -> dict[str, NDArray[Any]]:
     """Return what was learned of a fitted part, named after its place, for `save`."""
     own = {"item_ids": part.item_ids, "item_counts": part.item_counts, **part._arrays()}
@@ -59,12 +96,20 @@ def load_part(
     prefix: str, name: str, params: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
 ) -> Recommender:
     """Make a part again from what `part_arrays` returned."""
-    part = new_part(name, params)
-    of_part = _Named(prefix, arrays)
+    part: Any = new_part(name, params)
+    if isinstance(part, TorchRecommender) and not has_device(part.device):  # another machine's
+        part.device = None
+    of_part = arrays_of_part(prefix, arrays)
     counts = np.asarray(of_part["item_counts"])
     part._axis = ItemAxis.of_counts(of_part["item_ids"], counts, part._least_count)
     part._restore(of_part)
-    return part
+    loaded: Recommender = part
+    return loaded
+
+
+def arrays_of_part(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays that are named after a part, by what they are called there."""
+    return _Named(prefix, arrays)
 
 
 class _Named(dict[str, "NDArray[Any]"]):

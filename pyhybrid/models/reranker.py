@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,18 +21,21 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.feedback import Feedback
     from pyhybrid.data.interactions import Interactions
     from pyhybrid.kernels.core import TopN
 
 __all__ = ["Reranker"]
 
+_ROWS = 256  # histories whose pairs are scored at once
+
 
 class Reranker(Recommender):
     """Rank the `top` candidates of another model anew, by a score of each pair.
 
-    Where `among` allows no more than `top` items a row, these are the candidates. `score` gives
-    -inf to all other items than the candidates. Candidates come from histories, so that a user's
-    are the same whoever else is asked about.
+    Where `among` allows a row no more than `top` items, these are its candidates. `score` gives
+    -inf to all other items than the candidates; `score_rows` asks for no candidates. Candidates
+    come from histories, so that a user's are the same whoever else is asked about.
 
     A model implements `_pair_scores`, and calls `_set_candidates` and `_fit_candidates`.
     """
@@ -66,6 +70,11 @@ class Reranker(Recommender):
         `rows` says whose history, ascending; `items` are positions on the axis.
         """
 
+    def _held_to(self, threads: int) -> AbstractContextManager[object]:
+        """Hold what scores pairs to a number of threads."""
+        del threads
+        return nullcontext()
+
     def _rank(
         self,
         histories: Interactions,
@@ -74,8 +83,9 @@ class Reranker(Recommender):
         among: NDArray[np.int32] | None,
         threads: int,
     ) -> TopN:
-        candidates = self._candidates(histories, exclude, among, threads)  # (rows, c)
-        scores = self._scores_of(histories, candidates)
+        candidates = self._candidates(histories, exclude, among, threads)  # (rows, top)
+        with self._held_to(threads):
+            scores = self._scores_of(histories, candidates)
         order = np.lexsort((candidates, -scores), axis=1)[:, :n]
         items = np.full((len(candidates), n), -1, dtype=np.int32)
         best = np.full((len(candidates), n), -np.inf, dtype=np.float32)
@@ -90,15 +100,25 @@ class Reranker(Recommender):
         found[rows, candidates[rows, places]] = self._scores_of(histories, candidates)[rows, places]
         return found
 
+    def _score_rows(self, rows: Feedback, items: NDArray[np.int64]) -> NDArray[np.float32]:
+        known = np.flatnonzero(items >= 0)
+        scores = np.zeros(len(rows), dtype=np.float32)
+        histories, candidates = self._row_histories(rows, known), items[known, None]
+        scores[known] = self._scores_of(histories, candidates.astype(np.int32))[:, 0]
+        return scores
+
     def _scores_of(
         self, histories: Interactions, candidates: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """Score candidates, (rows, c), and give -inf to the places without one."""
         scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
-        rows, places = np.nonzero(candidates >= 0)
-        if len(rows):
-            items = candidates[rows, places].astype(np.int64)
-            scores[rows, places] = self._pair_scores(histories, rows, items)
+        for first in range(0, len(candidates), _ROWS):
+            part = np.arange(first, min(first + _ROWS, len(candidates)))
+            rows, places = np.nonzero(candidates[part] >= 0)
+            if len(rows):
+                own = histories.select_users(part)
+                items = candidates[part[rows], places].astype(np.int64)
+                scores[part[rows], places] = self._pair_scores(own, rows, items)
         return scores
 
     def _candidates(
@@ -108,21 +128,45 @@ class Reranker(Recommender):
         among: NDArray[np.int32] | None,
         threads: int,
     ) -> NDArray[np.int32]:
-        """Return each history's candidates on the axis: int32 (rows, c), -1 for none."""
-        if among is not None and among.shape[-1] <= self.top:
-            given = np.broadcast_to(among, (histories.n_users, among.shape[-1])).copy()
-            return given if exclude is None else _without(given, exclude)
-        first = self._first
-        there = positions(self.item_ids, first.item_ids, "recommend")  # -1 where it has no such
+        """Return each history's candidates on the axis: int32 (rows, top), -1 for none."""
+        found = np.full((histories.n_users, self.top), -1, dtype=np.int32)
+        many = np.arange(histories.n_users)  # rows for which the sooner model chooses
         if among is not None:
+            given, are_few = _given(among, self.top)
+            found[:, : given.shape[-1]] = given
+            many = many[~np.broadcast_to(are_few, many.shape)]
+        if len(many):
+            own = among if among is None or among.ndim == 1 else among[many]
+            found[many] = self._chosen(
+                histories.select_users(many), exclude is not None, own, threads
+            )
+        return found if exclude is None else _without(found, exclude)
+
+    def _chosen(
+        self,
+        histories: Interactions,
+        exclude_seen: bool,
+        among: NDArray[np.int32] | None,
+        threads: int,
+    ) -> NDArray[np.int32]:
+        """Return the sooner model's best: int32 (rows, top), -1 for none."""
+        first = self._first
+        if among is not None:
+            there = positions(self.item_ids, first.item_ids, "recommend")  # -1: it has no such
             among = np.where(among >= 0, there[among], -1).astype(np.int32)
-            among = among[among >= 0] if among.ndim == 1 else among
         seen = histories.with_items(first.item_ids, unknown="drop")
         chosen = first.recommend(
-            seen, self.top, exclude_seen=exclude is not None, among=among, threads=threads
+            seen, self.top, exclude_seen=exclude_seen, among=among, threads=threads
         ).items
         here = positions(first.item_ids, self.item_ids, "recommend")
         return np.where(chosen >= 0, here[chosen], -1).astype(np.int32)
+
+
+def _given(among: NDArray[np.int32], top: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return the last `top` of the allowed items, each once, and whether these are all of them."""
+    among = np.sort(among, axis=-1)
+    among[..., 1:][among[..., 1:] == among[..., :-1]] = -1
+    return np.sort(among, axis=-1)[..., -top:], (among >= 0).sum(axis=-1) <= top
 
 
 def _without(candidates: NDArray[np.int32], exclude: csr_array[np.float32]) -> NDArray[np.int32]:

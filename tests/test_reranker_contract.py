@@ -80,7 +80,7 @@ class Stub(Reranker):
         return part_arrays("candidates", self._first)
 
     def _restore(self, arrays: Mapping[str, Any]) -> None:
-        self._first = load_part("candidates", self.candidates, self.candidate_params, arrays)
+        self._first = load_part("candidates", self.candidates, self._first_params, arrays)
 
 
 def taken() -> Interactions:
@@ -587,3 +587,10 @@ def test_what_is_no_model_of_candidates_is_refused() -> None:
         Stub(candidate_params=3)
     with pytest.raises(ValueError, match=r"^Stub: top is 0; expected 1 or more$"):
         Stub(top=0)
+
+
+def test_another_model_for_the_candidates_has_parameters_of_its_own() -> None:
+    assert Stub().with_params(candidates="Popularity").candidates == "Popularity"
+    assert Stub().candidate_params is None
+    given = Stub(candidate_params={"l2": 3.0})
+    assert given.with_params(top=5).candidate_params == {"l2": 3.0}

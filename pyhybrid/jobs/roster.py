@@ -102,7 +102,7 @@ def fitted(
 
     Raises:
         ImportError: If the model needs an extra that isn't installed.
-        NotImplementedError: If the model isn't built yet.
+        NotImplementedError: If the model isn't part of the comparison yet.
         ValueError: If the model can't be fitted on these data, such as one that needs texts.
     """
     if name == "popularity":
@@ -114,7 +114,7 @@ def fitted(
         texts = {"text": text, "augmentations": augmentations, "seed": seed}
         return _esler(split, catalog, {} if name == "esler" else texts, quick, progress)
     if name not in _CLASSES:
-        raise NotImplementedError(f"{name} is not part of this version")
+        raise NotImplementedError(f"{name} is no part of the comparison yet")
     params = {**_SETTINGS[name], "seed": seed}
     if quick:
         params["epochs"] = _QUICK_EPOCHS[name]

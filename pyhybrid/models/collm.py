@@ -182,8 +182,6 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         if not scores_by_vectors:
             rule = "a model that scores by vectors, such as MF"
             raise ValueError(describe(who, "collaborative", repr(collaborative), rule))
-        if candidate_params is None and candidates == "ESLER":
-            candidate_params = {"text": "tfidf"}
         self._set_candidates(who, candidates, candidate_params, top)
         self.stages = one_of(who, "stages", stages, ("mapper", "text", "joint"))
         self.pretrained = None if pretrained is None else str(pretrained)
@@ -384,7 +382,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         if not has_device(self.device):  # another machine's
             self.device = None
         self._titles = Titles(arrays["titles"].tolist(), self.item_ids, self.titles)
-        self._first = load_part("candidates", self.candidates, self.candidate_params, arrays)
+        self._first = load_part("candidates", self.candidates, self._first_params, arrays)
         self._part = None
         if self.stages != "text":
             name, params = self.collaborative, self.collaborative_params

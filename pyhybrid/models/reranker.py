@@ -29,6 +29,9 @@ __all__ = ["Reranker"]
 
 _ROWS = 256  # histories whose pairs are scored at once
 
+# Of the models that choose candidates; with texts, so that new items are among them.
+_USUAL: dict[str, dict[str, Any]] = {"ESLER": {"text": "tfidf"}}
+
 
 class Reranker(Recommender):
     """Rank the `top` candidates of another model anew, by a score of each pair.
@@ -41,6 +44,7 @@ class Reranker(Recommender):
     """
 
     scores_cold_items: bool = True
+    candidate_params: dict[str, Any] | None
     _first: Recommender
 
     def _set_candidates(
@@ -48,7 +52,11 @@ class Reranker(Recommender):
     ) -> None:
         """Check and keep which model chooses the candidates, and how many."""
         self.candidates = candidates
-        self.candidate_params = part_params(who, "candidate", candidates, candidate_params)
+        self.candidate_params = None
+        usual = _USUAL.get(candidates) if candidate_params is None else candidate_params
+        self._first_params = part_params(who, "candidate", candidates, usual)
+        if candidate_params is not None:
+            self.candidate_params = self._first_params
         self.top = count(who, "top", top)
 
     def _fit_candidates(
@@ -58,7 +66,7 @@ class Reranker(Recommender):
         threads: int,
         report: Callable[[float], object] | None,
     ) -> None:
-        self._first = new_part(self.candidates, self.candidate_params)
+        self._first = new_part(self.candidates, self._first_params)
         self._first.fit(interactions, catalog, threads=threads, progress=report or False)
 
     @abstractmethod

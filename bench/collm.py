@@ -1,6 +1,6 @@
 """CoLLM on its authors' own split of MovieLens-1M: each collaborative model, text alone, and both.
 
-    python bench/collm.py [../shared/data/collm-ml-1m] [--runs build/runs/collm] [--seeds 0 1 2]
+    python bench/collm.py [../shared/data/collm-ml-1m] [--runs ...] [--seeds 0 1 2] [--parents]
 
 Rows are pairs of a user and a film, liked or not, train before valid before test in time; models
 stop by AUC on `valid_small`. Rated by AUC and user AUC on all test rows, on those whose user and
@@ -8,7 +8,8 @@ film have three rows of train or more ("warm"), and on the others. The language 
 all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on texts ("text") and one
 of the mapper for each collaborative model. With the first seed, over MF, come the ablations:
 vectors drawn at random, users' vectors handed to other users, and the mean of the two parents'
-probabilities. What is finished is kept under --runs and read back.
+probabilities. What is finished is kept under --runs and read back; --parents leaves it at
+the collaborative models.
 """
 
 from __future__ import annotations
@@ -134,11 +135,13 @@ def arms(seed: int, runs: Path, is_first: bool) -> dict[str, Callable[[], Recomm
     return found
 
 
-def main(folder: Path, runs: Path, seeds: list[int]) -> None:
+def main(folder: Path, runs: Path, seeds: list[int], *, parents_alone: bool) -> None:
     data = Data(folder)
     rows: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
         for name, make in arms(seed, runs, seed == seeds[0]).items():
+            if parents_alone and name not in PARENTS:
+                continue
             run = runs / f"{name.replace(', ', '_').replace(' ', '_')}_{seed}"
             model = make()
             settings = {k: v for k, v in model.params.items() if k not in ("pretrained", "device")}
@@ -147,6 +150,8 @@ def main(folder: Path, runs: Path, seeds: list[int]) -> None:
             )
             rows.setdefault(name, []).append(figures)
             print(seed, name, {key: figures[key] for key in ("valid", "auc", "uauc")}, flush=True)
+        if parents_alone:
+            continue
         parents = [np.load(runs / f"{name}_{seed}" / "scores.npy") for name in ("MF", "text")]
         mean = sum(1 / (1 + np.exp(-scores.astype(np.float64))) for scores in parents) / 2
         rows.setdefault("mean of MF and text", []).append(data.rated(mean))
@@ -161,5 +166,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--runs", type=Path, default=root / "build/runs/collm")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--parents", action="store_true")
     given = parser.parse_args()
-    main(given.folder, given.runs, given.seeds)
+    main(given.folder, given.runs, given.seeds, parents_alone=given.parents)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from results import RESULTS
@@ -297,6 +298,22 @@ def llmrec() -> str:
     return "\n".join([*lines, f"({computed_on(runs)}; `python bench/llmrec.py`)"])
 
 
+def collm() -> str:
+    """Tabulate AUC and user AUC, means and deviations over seeds, beside the published ones."""
+    result = read("collm")
+    lines = ["| AUC, user AUC | published | all | warm | cold |", "| --- | --- | --- | --- | --- |"]
+    for name, runs in result["rows"].items():
+        published = result["published"].get(name)
+        cells = ["" if published is None else "{:.4f}, {:.4f}".format(*published)]
+        for groups in (runs, *([run[key] for run in runs] for key in ("warm", "cold"))):
+            figures = [[group[metric] for group in groups] for metric in ("auc", "uauc")]
+            parts = (f"{mean(values):.4f} ± {stdev(values):.4f}" for values in figures)
+            cells.append(", ".join(parts))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    runs = [run for rows in result["rows"].values() for run in rows if "ran_on" in run]
+    return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/collm.py`)"])
+
+
 def multvae_epoch() -> str:
     result = read("multvae_epoch")
     lines = ["| | an epoch | peak memory |", "| --- | --- | --- |"]
@@ -341,6 +358,7 @@ TABLES = {
     "cold_items": cold_items,
     "text_prior": text_prior,
     "llmrec": llmrec,
+    "collm": collm,
 }
 
 

@@ -202,7 +202,7 @@ class Feedback:
         event = np.repeat(np.arange(len(owners)), 1 + negatives * free)  # each row's
         labels = np.diff(event, prepend=-1) > 0
         users, items = owners[event], events.items[event]
-        items[~labels] = draw_untaken(interactions, users[~labels], rng)
+        items[~labels] = draw_untaken(interactions.matrix, users[~labels], rng)
         seen = event - events.indptr[users]
         return cls(interactions, users.astype(np.int32), items, labels, seen)
 

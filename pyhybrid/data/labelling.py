@@ -14,6 +14,7 @@ from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
 __all__ = [
     "append_events",
@@ -108,17 +109,17 @@ def append_events(
 
 
 def draw_untaken(
-    taken: Interactions, users: NDArray[np.int64], rng: np.random.Generator
+    taken: csr_array[np.float32], users: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int32]:
-    """Draw for each of `users` an item without an entry, uniformly; there must be one.
+    """Draw for each of `users`, rows of `taken`, a column without an entry; there must be one.
 
     The r-th untaken item is r plus the number of taken items before it. A taken item is before it
     if no more than r untaken ones are before the taken one.
     """
-    indptr = taken.matrix.indptr.astype(np.int64)
-    owners, width = rows_of(indptr), taken.n_items + 1
-    untaken_before = taken.matrix.indices - (np.arange(len(owners)) - indptr[owners])
-    draws = rng.integers(taken.n_items - np.diff(indptr)[users])
+    indptr, items = taken.indptr.astype(np.int64), taken.shape[1]
+    owners, width = rows_of(indptr), items + 1
+    untaken_before = taken.indices - (np.arange(len(owners)) - indptr[owners])
+    draws = rng.integers(items - np.diff(indptr)[users])
     keys = owners * width + untaken_before  # ascending, so that one search serves all users
     places = np.searchsorted(keys, users * width + draws, side="right")
     return (draws + places - indptr[users]).astype(np.int32)

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from pyhybrid.checks import count, share
+from pyhybrid.data.labelling import draw_untaken
 from pyhybrid.data.matrices import bounds, csr, rows_of
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
@@ -93,7 +94,7 @@ class LLMRec(VectorRecommender):
 
     Memory: the text vectors, float32 (items, (1 + augmentations) x their size): 0.5 GB for 100,000
     items, two augmentations and all-MiniLM-L6-v2; five of items x user_dim; a batch. Time: mostly
-    the lookup of histories; an epoch of 109,000 pairs and 250 items a history 3 s on a core.
+    the lookup of histories.
 
     Args:
         text: What encodes the texts: a model of sentence-transformers, by name or folder (extra
@@ -347,16 +348,13 @@ def _not_taken(
 
     `items` are ascending, and hold all that is `taken`. A row that has taken them all gets -1.
     """
-    rows, starts = rows_of(taken.indptr), taken.indptr[:-1].astype(np.int64)
     places = np.searchsorted(items, taken.indices)  # ascending within a row
-    # So many of the items that are left come before each taken one, counted on from row to row.
-    before = rows * len(items) + places - (np.arange(taken.nnz) - starts[rows])
-    left = len(items) - np.diff(taken.indptr)[:, None]
-    drawn = generator.integers(0, np.maximum(left, 1), size=(len(starts), number))
-    keys = np.arange(len(starts))[:, None] * len(items) + drawn
-    skipped = np.searchsorted(before, keys, side="right") - starts[:, None]
-    found = items[np.minimum(drawn + skipped, len(items) - 1)]
-    return np.where(left > 0, found, -1)
+    own = csr(taken.data, places, taken.indptr, (taken.shape[0], len(items)))
+    rows = np.flatnonzero(np.diff(own.indptr) < len(items))
+    found = np.full((taken.shape[0], number), -1, dtype=np.int64)
+    drawn = draw_untaken(own, rows.repeat(number), generator)
+    found[rows] = items[drawn].reshape(-1, number)
+    return found
 
 
 def _summed(table: Any, inputs: Tensor, indptr: Tensor) -> Tensor:

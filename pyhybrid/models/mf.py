@@ -12,8 +12,7 @@ over labelled rows, plus
 
     l2 (|p_u|^2 + |q_i|^2 + b_u^2 + b_i^2)
 
-for each row, so that whoever has more rows is regularised more often. CoLLM's has no biases; on
-its own data they are most of what is to be known.
+for each row, so that whoever has more rows is regularised more often. CoLLM's has no biases.
 
 Users who come after the training are folded in: their p is one Newton step from zero of the same
 loss, over the items of the history H as positives and, where negatives were drawn, all items as
@@ -174,7 +173,8 @@ class MF(LearnsFromRows, VectorRecommender):
             parts = [(users[chosen], items[chosen], labels[chosen])]
             if rows is None:
                 owners = users[chosen][has_untaken[users[chosen]]].repeat(self.negatives)
-                drawn = draw_untaken(interactions, owners, generator)
+                distinct, numbers = np.unique(owners, return_inverse=True)  # of the batch alone
+                drawn = draw_untaken(matrix[distinct], numbers, generator)
                 parts.append((owners, drawn, np.zeros(len(owners), dtype=np.bool_)))
             joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
             yield Batch(joined[0], joined[1].astype(np.int64), joined[2].astype(np.float32))

@@ -17,7 +17,7 @@ def row_sums(table: Tensor, items: Tensor, indptr: Tensor, values: Tensor | None
     """Return X T for a sparse X and a table T, with a gradient to the table.
 
     On a CPU the gradient X^T G is computed as the sums of the transposed matrix. It is the same
-    for every number of threads, and takes about a tenth of the time of torch's own.
+    for every number of threads, and takes a fraction of the time of torch's own.
 
     Args:
         table: T, (columns, width).

@@ -9,20 +9,20 @@ import numpy as np
 
 from pyhybrid.checks import check_dense, count
 from pyhybrid.data.columns import as_times
+from pyhybrid.data.held_out import HeldOut, union
 from pyhybrid.data.ids import as_ids, column_of, extend, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.labelling import (
     append_events,
     as_labels,
-    draw_untaken,
     likes_before,
     past_events,
     refuse_times_before,
     require_order,
+    with_negatives,
 )
 from pyhybrid.data.matrices import bounds, fold, row_positions, rows_of
 from pyhybrid.errors import describe
-from pyhybrid.memory import require_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,8 +37,8 @@ class Feedback:
     """Hold which users liked which items and which they did not, one row each.
 
     The history of a row is what its user had liked before: the first `seen` of the user's events
-    in `likes`, never the row itself and nothing later. Made by `from_columns`, `read_feedback` and
-    `sampled`.
+    in `likes`, never the row itself and nothing later. Made by `from_columns`, `read_feedback`,
+    `sampled` and `of_held_out`.
 
     Attributes:
         likes: What each user liked, oldest first, on the axes of the rows. Users and items of
@@ -194,17 +194,47 @@ class Feedback:
         negatives = count(who, "negatives", negatives, least=0)
         rng = np.random.default_rng(count(who, "seed", seed, least=0))
         events = require_order(interactions, who, "interactions")
-        size = len(events.items) * (1 + negatives)
-        way_out = "draw fewer negatives, or rows of fewer users at a time"
-        require_memory(who, f"{size} rows", 80 * size, "them and their draws", way_out)
-        owners = rows_of(events.indptr)
-        free = interactions.n_items - np.diff(interactions.matrix.indptr)[owners] > 0
-        event = np.repeat(np.arange(len(owners)), 1 + negatives * free)  # each row's
-        labels = np.diff(event, prepend=-1) > 0
-        users, items = owners[event], events.items[event]
-        items[~labels] = draw_untaken(interactions.matrix, users[~labels], rng)
-        seen = event - events.indptr[users]
-        return cls(interactions, users.astype(np.int32), items, labels, seen)
+        positives = rows_of(events.indptr), events.items
+        event, users, items, labels = with_negatives(
+            who, *positives, interactions.matrix, negatives, rng
+        )
+        return cls(interactions, users, items, labels, event - events.indptr[users])
+
+    @classmethod
+    def of_held_out(cls, held_out: HeldOut, negatives: int = 1, seed: int = 0) -> Feedback:
+        """Make rows of held-out users: each target, and items that its user never took.
+
+        So that a model can stop by AUC on a split's validation part. Each target is a positive row
+        whose history is its user's whole history, followed by `negatives` negative rows, drawn as
+        `sampled` draws them among the items that are neither in the history nor a target.
+
+        Args:
+            held_out: Such as ``split.validation``; its histories have events.
+            negatives: How many negative rows to draw for each target.
+            seed: Of the draws.
+
+        Raises:
+            TypeError: If `held_out` is no `HeldOut`, or a number is none.
+            ValueError: If the order of the histories' events is unknown, or a number is negative.
+            MemoryError: If the rows won't fit.
+
+        >>> from pyhybrid.data import splits
+        >>> taken = Interactions.from_columns([1, 1, 1, 2], [5, 6, 7, 8], ordered=True)
+        >>> rows = Feedback.of_held_out(splits.leave_last(taken).test)
+        >>> rows.item_ids[rows.items].tolist(), rows.labels.tolist(), rows.seen.tolist()
+        ([7, 8], [True, False], [2, 2])
+        """
+        who = "Feedback.of_held_out"
+        if not isinstance(held_out, HeldOut):
+            raise TypeError(describe(who, "held_out", type(held_out).__name__, "a HeldOut"))
+        negatives = count(who, "negatives", negatives, least=0)
+        rng = np.random.default_rng(count(who, "seed", seed, least=0))
+        histories, targets = held_out.histories, held_out.targets
+        events = require_order(histories, who, "histories")
+        positives = rows_of(targets.matrix.indptr), targets.matrix.indices
+        taken = union(targets, histories).matrix
+        _, users, items, labels = with_negatives(who, *positives, taken, negatives, rng)
+        return cls(histories, users, items, labels, np.diff(events.indptr)[users])
 
     @property
     def user_ids(self) -> Ids:

@@ -11,6 +11,7 @@ from pyhybrid.data.columns import as_numbers
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.matrices import Events, bounds, rows_of
 from pyhybrid.errors import describe
+from pyhybrid.memory import require_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,7 @@ __all__ = [
     "past_events",
     "refuse_times_before",
     "require_order",
+    "with_negatives",
 ]
 
 
@@ -123,6 +125,30 @@ def draw_untaken(
     keys = owners * width + untaken_before  # ascending, so that one search serves all users
     places = np.searchsorted(keys, users * width + draws, side="right")
     return (draws + places - indptr[users]).astype(np.int32)
+
+
+def with_negatives(
+    who: str,
+    users: NDArray[np.int64],
+    items: NDArray[np.int32],
+    taken: csr_array[np.float32],
+    negatives: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Put after each positive the negatives drawn for it, where its user has untaken items.
+
+    Returns:
+        Which positive each row belongs to; the rows' users, items and labels: all (rows,).
+    """
+    size = len(users) * (1 + negatives)
+    way_out = "draw fewer negatives, or rows of fewer users at a time"
+    require_memory(who, f"{size} rows", 80 * size, "them and their draws", way_out)
+    free = taken.shape[1] - np.diff(taken.indptr)[users] > 0
+    positive = np.repeat(np.arange(len(users)), 1 + negatives * free)
+    labels = np.diff(positive, prepend=-1) > 0
+    owners, columns = users[positive], items[positive]
+    columns[~labels] = draw_untaken(taken, owners[~labels], rng)
+    return positive, owners.astype(np.int32), columns.astype(np.int32), labels
 
 
 def require_order(interactions: object, who: str, what: str) -> Events:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["compare", "compare_on", "read", "table"]
 
 _COLD_SHARE, _COLD_MIN_COUNT = 0.2, 20
+# Why a model is skipped. A language model that is named and is not here is a missing file.
+_REASONS = ImportError, FileNotFoundError, NotImplementedError, ValueError, MemoryError
 _PACKAGES = ("numpy", "scipy", "torch", "sentence-transformers")
 
 
@@ -164,7 +166,7 @@ def compare_on(
                     seed=seed,
                     progress=True,
                 )
-        except (ImportError, NotImplementedError, ValueError, MemoryError) as error:
+        except _REASONS as error:
             skipped[name] = str(error)
             print(f"{name}: skipped: {error}", flush=True)
         else:

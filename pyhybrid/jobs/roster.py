@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from pyhybrid.data import splits
+from pyhybrid.data import Feedback, HeldOut, splits
 from pyhybrid.errors import describe
 from pyhybrid.evaluation import tune
 from pyhybrid.models import ESLER, Popularity, TextSimilarity, model_class
+from pyhybrid.models.collm_rows import some_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,7 @@ _CLASSES = {
     "sasrec": "SASRec",
     "vqrec": "VQRec",
     "llmrec": "LLMRec",
+    "collm": "CoLLM",
 }
 # Beside each model's defaults. The authors' batches of 500 are for a hundred thousand users.
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -56,8 +58,25 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "sasrec": {},
     "vqrec": {"dim": 64, "dropout": 0.3},
     "llmrec": {},
+    "collm": {"collaborative": "ESLERFactors", "titles": 5, "max_tokens": 64, "max_rows": 20_000},
 }
-_QUICK_EPOCHS = {"multvae": 40, "multdae": 40, "sasrec": 10, "vqrec": 5, "llmrec": 2}
+_QUICK: dict[str, dict[str, Any]] = {
+    "multvae": {"epochs": 40},
+    "multdae": {"epochs": 40},
+    "sasrec": {"epochs": 10},
+    "vqrec": {"epochs": 5},
+    "llmrec": {"epochs": 2},
+    "collm": {
+        "titles": 3,
+        "max_tokens": 48,
+        "max_rows": 1000,
+        "text_epochs": 1,
+        "mapper_epochs": 1,
+        "top": 10,
+    },
+}
+_NO_LANGUAGE_MODEL = ("tfidf", "noise")  # what encodes texts, but can't be asked
+_VALIDATION_ROWS = 2000  # a re-ranker is asked about rows, not about all items of each user
 
 
 def names_of(who: str, names: Sequence[str] | None) -> list[str]:
@@ -115,17 +134,32 @@ def fitted(
         return _esler(split, catalog, {} if name == "esler" else texts, quick, progress)
     if name not in _CLASSES:
         raise NotImplementedError(f"{name} is no part of the comparison yet")
-    params = {**_SETTINGS[name], "seed": seed}
-    if quick:
-        params["epochs"] = _QUICK_EPOCHS[name]
+    params = {**_SETTINGS[name], **(_QUICK[name] if quick else {}), "seed": seed}
+    stops: dict[str, Any] = {"validation": split.validation, "metric": "ndcg@10"}
     if name in ("vqrec", "llmrec"):
         params["text"] = text
     if name == "llmrec":
         params["augmentations"] = augmentations
+    if name == "collm":
+        params["candidate_params"] = {"text": text}
+        if text not in _NO_LANGUAGE_MODEL:
+            params["llm"] = text
+        stops = {} if quick else _asked(split, seed)
     kind = cast("type[TorchRecommender]", model_class(_CLASSES[name]))
-    return kind(**params).fit(
-        split.train, catalog, validation=split.validation, metric="ndcg@10", progress=progress
+    return kind(**params).fit(split.train, catalog, **stops, progress=progress)
+
+
+def _asked(split: Split, seed: int) -> dict[str, Any]:
+    """Ask about some of what validation users took, and as many items that they never took."""
+    part = split.validation
+    if part is None:
+        return {}
+    known = split.train.item_ids[split.train.item_counts() > 0]
+    histories, targets = (
+        some.with_items(known, unknown="drop") for some in (part.histories, part.targets)
     )
+    rows = Feedback.of_held_out(HeldOut(histories, targets, part.exclude_seen), 1, seed)
+    return {"validation": some_rows(rows, _VALIDATION_ROWS, seed), "metric": "auc"}
 
 
 def _esler(

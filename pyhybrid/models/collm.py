@@ -37,7 +37,7 @@ from pyhybrid.data.ids import positions
 from pyhybrid.errors import describe
 from pyhybrid.models import model_class
 from pyhybrid.models.collm_prompts import prompts_of
-from pyhybrid.models.collm_rows import Titles, drawn_rows, row_batches
+from pyhybrid.models.collm_rows import Titles, drawn_rows, row_batches, some_rows
 from pyhybrid.models.collm_saves import saved_lora
 from pyhybrid.models.feedback_base import LearnsFromRows
 from pyhybrid.models.parts import arrays_of_part, fitted_part, load_part, part_arrays, part_params
@@ -114,6 +114,8 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
             items that nobody has taken yet are among them.
         top: How many candidates.
         negatives: Items drawn for each event of interactions; not used on `Feedback`.
+        max_rows: The language model learns from so many rows at most, drawn once; the collaborative
+            model from all. None: no limit.
         text_lr: AdamW's learning rate for LoRA; it falls to 0 by a cosine.
         mapper_lr: That for the mapper; with "joint" for both.
         text_epochs: Passes over the rows for LoRA, at most.
@@ -160,6 +162,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         candidate_params: Mapping[str, Any] | None = None,
         top: int = 100,
         negatives: int = 4,
+        max_rows: int | None = None,
         text_lr: float = 0.001,
         mapper_lr: float = 0.001,
         text_epochs: int = 3,
@@ -196,6 +199,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         self.lora_alpha = positive(who, "lora_alpha", lora_alpha)
         self.lora_dropout = share(who, "lora_dropout", lora_dropout)
         self.negatives = count(who, "negatives", negatives)
+        self.max_rows = None if max_rows is None else count(who, "max_rows", max_rows)
         self.text_lr = positive(who, "text_lr", text_lr)
         self.mapper_lr = positive(who, "mapper_lr", mapper_lr)
         self.text_epochs = count(who, "text_epochs", text_epochs)
@@ -248,7 +252,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         stages: list[Stage] = [self.stages]
         if self.stages == "mapper" and self.pretrained is None:
             stages = ["text", "mapper"]
-        self.stages_run, self._rows = {}, rows
+        self.stages_run, self._rows = {}, some_rows(rows, self.max_rows, self.seed)
         bounds = np.linspace(_PARTS_SHARE, 1.0, len(stages) + 1).tolist()
         try:
             for number, self._stage in enumerate(stages):
@@ -271,10 +275,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
             if self.pretrained is not None:
                 network.backbone.load_lora_state(saved_lora(self.pretrained, self.params))
             if self._part is not None:
-                sample = np.random.default_rng(self.seed).permutation(len(self._rows))[:_SAMPLE]
-                pairs = self._vectors(self._rows.select(np.sort(sample)))
-                squares = np.maximum(np.square(pairs).mean(axis=(0, 2)), 1e-12)  # (2,)
-                network.scale = network.scale.new_tensor(squares).rsqrt()
+                network.set_scale(self._vectors(some_rows(self._rows, _SAMPLE, self.seed)))
             self._language = network
         language: CoLLMNetwork = self._language
         language.begin(self._stage)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pyhybrid.llm.backbone import Backbone
     from pyhybrid.llm.tokens import TokenBatch
 
@@ -59,6 +62,11 @@ class CoLLMNetwork(nn.Module):
         self.register_buffer("size", words.square().mean().sqrt())
         self.register_buffer("scale", torch.ones(2))
         self._is_mapping = False
+
+    def set_scale(self, vectors: NDArray[np.float32]) -> None:
+        """Bring users' and items' vectors to a mean square of 1: some of them, (rows, 2, dim)."""
+        squares = np.square(vectors).mean(axis=(0, 2))  # (2,)
+        self.scale = self.scale.new_tensor(np.maximum(squares, 1e-12)).rsqrt()
 
     def begin(self, stage: Stage) -> None:
         """Let a stage's own parameters be trained, and no others."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
 
-__all__ = ["Batch", "Titles", "drawn_rows", "row_batches"]
+__all__ = ["Batch", "Titles", "drawn_rows", "row_batches", "some_rows"]
 
 _TITLE = 80  # characters of a title
 _POOL = 16  # batches whose rows are sorted by length, so that little of a batch is padding
@@ -97,6 +97,18 @@ def drawn_rows(who: str, interactions: Interactions, negatives: int, seed: int) 
     ordered_events(who, interactions)
     taken = interactions.with_items(interactions.item_ids[interactions.item_counts() > 0])
     return Feedback.sampled(taken, negatives, seed).with_items(interactions.item_ids)
+
+
+def some_rows(rows: Feedback, most: int | None, seed: int) -> Feedback:
+    """Draw `most` rows, each once and in the order in which they stand; all if there are no more.
+
+    >>> rows = Feedback.from_columns([1, 1, 2], [5, 6, 5], [1, 0, 1])
+    >>> some_rows(rows, 2, seed=0).users.tolist()
+    [0, 1]
+    """
+    if most is None or most >= len(rows):
+        return rows
+    return rows.select(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
 
 
 def row_batches(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyhybrid.data import Feedback, Interactions
+from pyhybrid.data import Feedback, HeldOut, Interactions, splits
 
 
 def history_ids(rows: Feedback, which=None) -> list[list[object]]:
@@ -251,6 +251,45 @@ def test_without_an_order_nothing_is_sampled() -> None:
         Feedback.sampled(taken, -1)
     with pytest.raises(TypeError, match="interactions is csr_array; expected Interactions"):
         Feedback.sampled(taken.matrix)
+
+
+def test_rows_of_held_out_users_by_hand() -> None:
+    taken = Interactions.from_columns(
+        [1, 1, 1, 1, 2, 2, 2], [5, 6, 7, 8, 8, 6, 5], times=[4, 3, 2, 1, 1, 2, 3]
+    )
+    held_out = splits.leave_last(taken).test  # user 1: 5 after 8, 7, 6; user 2: 5 after 8, 6
+    rows = Feedback.of_held_out(held_out, negatives=2)
+    # user 1 has taken all; user 2 all but 7
+    assert rows.user_ids[rows.users].tolist() == [1, 2, 2, 2]
+    assert rows.item_ids[rows.items].tolist() == [5, 5, 7, 7]
+    assert rows.labels.tolist() == [True, True, False, False]
+    assert rows.histories().to_arrow()["item_id"].to_pylist() == [8, 7, 6, *[8, 6] * 3]
+
+
+def test_a_held_out_user_is_asked_about_nothing_taken_or_wanted() -> None:
+    random = np.random.default_rng(0)
+    pairs = random.integers(0, 30, (2, 400))
+    taken = Interactions.from_columns(*pairs, ordered=True)
+    held_out = splits.strong(taken, seed=1, test=0.3).test
+    rows = Feedback.of_held_out(held_out, negatives=3, seed=2)
+    known = (held_out.histories.matrix + held_out.targets.matrix).toarray() > 0
+    assert not known[rows.users, rows.items][~rows.labels].any()
+    wanted = held_out.targets.matrix.toarray() > 0
+    assert wanted[rows.users, rows.items][rows.labels].all()
+    assert rows.labels.sum() == held_out.targets.matrix.nnz
+    assert len(rows) == 4 * rows.labels.sum()
+    other = Feedback.of_held_out(held_out, negatives=3, seed=3)
+    assert (rows.items != other.items).any()
+
+
+def test_without_an_order_of_histories_no_rows_are_made() -> None:
+    seen = Interactions.from_columns([1, 1, 2, 2], [5, 6, 6, 7])
+    half = np.array([True, False, True, False])
+    held_out = HeldOut(seen.keep_pairs(half), seen.keep_pairs(~half))
+    with pytest.raises(ValueError, match="the order of histories is unknown; expected events"):
+        Feedback.of_held_out(held_out)
+    with pytest.raises(TypeError, match="held_out is Interactions; expected a HeldOut"):
+        Feedback.of_held_out(seen)
 
 
 def test_weights_of_sampled_likes_end_with_them() -> None:

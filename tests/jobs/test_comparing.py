@@ -4,7 +4,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tiny_models import saved_bert
 
+from pyhybrid.data import splits, synthetic
 from pyhybrid.jobs import comparing, roster
 from pyhybrid.jobs.comparing import compare, table
 
@@ -78,6 +80,34 @@ def test_what_was_found_before_an_interruption_stays(
     with pytest.raises(KeyboardInterrupt):
         compare(None, tmp_path, models=["popularity", "esler"], quick=True)
     assert list(json.loads((tmp_path / "compare.json").read_text())["models"]) == ["popularity"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_language_model_that_ranks_candidates_anew_is_compared(
+    quick: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for needed in ("torch", "transformers", "peft"):
+        pytest.importorskip(needed)
+    interactions, catalog = synthetic.topics(users=60, items=30, events_per_user=8.0)
+    split = splits.cold_items(splits.strong(interactions, test=0.2), share=0.1)
+    small = {"llm": saved_bert(tmp_path / "bert"), "titles": 2, "max_rows": 40, "top": 5}
+    small |= {"text_epochs": 2, "mapper_epochs": 1, "collaborative": "ESLERFactors"}
+    for settings in (roster._SETTINGS, roster._QUICK):
+        monkeypatch.setitem(settings, "collm", small)
+    model = roster.fitted("collm", split, catalog, quick=quick)
+    assert [model.candidates, model.candidate_params, model.top] == ["ESLER", {"text": "tfidf"}, 5]
+    rated = [epoch.metric for epochs in model.stages_run.values() for epoch in epochs]
+    assert len(rated) == 3
+    assert all((metric is None) == quick for metric in rated)
+    measured = comparing.comparison.measure(model, split.test, name="collm")
+    assert measured.report.figures
+
+
+def test_a_language_model_that_is_not_here_is_skipped(tmp_path: Path) -> None:
+    for needed in ("torch", "transformers", "peft"):
+        pytest.importorskip(needed)
+    found = compare(None, tmp_path, models=["collm"], text=str(tmp_path / "none"), quick=True)
+    assert str(tmp_path / "none") in found["models"]["collm"]["skipped"]
 
 
 def test_the_table_has_a_line_a_model(result: dict[str, Any]) -> None:

@@ -711,6 +711,26 @@ def test_events_are_learned_from_with_items_drawn(
         assert not matrix[users, on_axis].any()
 
 
+def test_the_language_model_may_learn_from_some_rows_alone(
+    folders: dict[str, Path], train: Feedback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = []
+    loss = CoLLM._loss
+    monkeypatch.setattr(CoLLM, "_loss", lambda *given: batches.append(given[3]) or loss(*given))
+
+    def learned(**given: Any) -> tuple[CoLLM, int]:
+        batches.clear()
+        model = CoLLM(llm=folders["BERT"], **SMALL, **given).fit(train, CATALOG)
+        return model, sum(len(batch.labels) for batch in batches)
+
+    few, rows = learned(max_rows=60)
+    assert rows == 2 * 60  # once in each of two stages
+    whole, rows = learned(max_rows=len(train))
+    assert rows == 2 * len(train)
+    # the collaborative model learns from all
+    assert (few._part.item_vectors == whole._part.item_vectors).all()
+
+
 def test_validation_rows_stop_each_stage(
     folders: dict[str, Path], train: Feedback, test: Feedback
 ) -> None:

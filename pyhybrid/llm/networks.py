@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Kind", "LanguageNetwork", "network_kind"]
+__all__ = ["Kind", "LanguageNetwork", "network_kind", "without_dropout"]
 
 Kind: TypeAlias = Literal["causal", "encoder"]
 
@@ -53,6 +53,17 @@ def network_kind(who: str, architectures: Iterable[str], kind: object = None) ->
     expected = "a causal language model or a text encoder"
     way_out = "say kind='causal' or kind='encoder'"
     raise ValueError(describe(who, "the model's architecture", names, expected, way_out))
+
+
+def without_dropout(network: nn.Module) -> None:
+    """Let a network drop nothing and yet save memory in the backward pass, if it is to.
+
+    For what is trained before frozen layers. In evaluation mode they would keep all activations; a
+    layer's own mode, as against that of the modules within it, decides about nothing else.
+    """
+    network.eval()
+    for layer in network.modules():
+        layer.training = bool(getattr(layer, "gradient_checkpointing", False))
 
 
 class LanguageNetwork:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pyhybrid.checks import count, not_negative, one_of, positive, share
+from pyhybrid.checks import count, not_negative, one_of, positive, share, switch
 from pyhybrid.data.ids import positions
 from pyhybrid.errors import describe
 from pyhybrid.models import model_class
@@ -88,8 +88,8 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
     `recommend` ranks the candidates of a sooner model anew, or what `among` allows; a causal
     language model reads what it knows of a user once for all of them.
 
-    Memory: the language model's weights, 4 bytes each in float32 (90 MB for all-MiniLM-L6-v2, 3 GB
-    for 0.75 billion), 2 in bfloat16; and a batch's activations.
+    Memory: the language model's weights, 4 bytes each in float32 (90 MB for all-MiniLM-L6-v2,
+    2.4 GB for Qwen/Qwen3-0.6B), 2 in bfloat16; and a batch's activations (see `checkpointing`).
 
     Args:
         llm: The language model, by name or folder (extra ``llm``): a causal one, or a text encoder.
@@ -122,11 +122,11 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         mapper_epochs: Those for the mapper; with "joint" for both.
         weight_decay: AdamW's, of matrices.
         batch_size: Rows a step.
-        patience: With ``fit(validation=...)``: a stage stops after so many epochs without a better
-            figure.
+        patience: With ``fit(validation=...)``: a stage stops after so many epochs without a gain.
         precision: "float32", or "bfloat16" for training's matrix products; None: bfloat16 on a GPU
             that has it, else float32.
         dtype: Of the language model's own weights; "auto": as its file has them.
+        checkpointing: Compute a batch's activations twice in place of keeping them.
         seed: Of the initial weights, the rows' order, dropout and the negatives.
         device: "cpu", "cuda", or None for a GPU if there is one, to fit and to score on.
 
@@ -172,6 +172,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         patience: int = 2,
         precision: Literal["float32", "bfloat16"] | None = None,
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+        checkpointing: bool = False,
         seed: int = 0,
         device: str | None = None,
     ) -> None:
@@ -209,6 +210,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         self.patience = count(who, "patience", patience)
         self.precision = one_of(who, "precision", precision, (None, "float32", "bfloat16"))
         self.dtype = one_of(who, "dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
+        self.checkpointing = switch(who, "checkpointing", checkpointing)
         self.seed = count(who, "seed", seed, least=0)
         self.device = check_device(who, device)
 
@@ -247,11 +249,10 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         if self.stages != "text":
             name, params = self.collaborative, self.collaborative_params
             self._part = fitted_part(name, params, rows, catalog, threads, **stops)
-        half = part_of(report, _PARTS_SHARE / 2, _PARTS_SHARE)
-        self._fit_candidates(interactions, catalog, threads, half)
-        stages: list[Stage] = [self.stages]
-        if self.stages == "mapper" and self.pretrained is None:
-            stages = ["text", "mapper"]
+        second_half = part_of(report, _PARTS_SHARE / 2, _PARTS_SHARE)
+        self._fit_candidates(interactions, catalog, threads, second_half)
+        begins_with_text = self.stages == "mapper" and self.pretrained is None
+        stages: list[Stage] = ["text", "mapper"] if begins_with_text else [self.stages]
         self.stages_run, self._rows = {}, some_rows(rows, self.max_rows, self.seed)
         bounds = np.linspace(_PARTS_SHARE, 1.0, len(stages) + 1).tolist()
         try:
@@ -302,6 +303,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
             dtype=self.dtype,
             device=str(device_of("CoLLM", self.device)),
             max_tokens=self.max_tokens,
+            checkpointing=self.checkpointing,
             seed=self.seed,
             who="CoLLM",
         )

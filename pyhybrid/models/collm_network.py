@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pyhybrid.llm.networks import without_dropout
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -79,7 +81,7 @@ class CoLLMNetwork(nn.Module):
         """Turn dropout on or off; the language model has none while the mapper is trained alone."""
         super().train(mode)
         if mode and self._is_mapping:
-            self.language.eval()
+            without_dropout(self.language)
         return self
 
     def soft_tokens(self, vectors: Tensor, side: int | None = None) -> Tensor:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["score_pairs", "score_prompts"]
 
 _SCORED = 256  # prompts at once
+_SCORED_ON_CPU = 32  # after one prefix
 
 
 def score_prompts(
@@ -118,15 +119,23 @@ def _after(
     items: NDArray[np.float32] | None,
     pairs: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Score endings of one prefix, of the items of some pairs: float32 (endings,)."""
-    found = []
-    for first in range(0, len(endings), _SCORED):
-        part = slice(first, first + _SCORED)
-        batch, soft = network.backbone.encode(endings[part], after=prefix), None
+    """Score endings of one prefix, of the items of some pairs: float32 (endings,).
+
+    On a CPU a batch takes the time of its tokens, padding too, so that small ones of like lengths
+    are best; on a GPU few large ones.
+    """
+    backbone = network.backbone
+    size = _SCORED_ON_CPU if backbone.device.type == "cpu" else _SCORED
+    scores = np.empty(len(endings), dtype=np.float32)
+    order = np.argsort([len("".join(ending.texts)) for ending in endings], kind="stable")
+    for first in range(0, len(order), size):
+        part = order[first : first + size]
+        batch, soft = backbone.encode([endings[place] for place in part], after=prefix), None
         if items is not None:
             soft = network.soft_tokens(_there(network, items[pairs[part], None]), side=1)
-        found.append(network.scores(network.backbone.yes_no_after(prefix, batch, soft)))
-    return torch.cat(found).float().cpu().numpy()
+        found = network.scores(backbone.yes_no_after(prefix, batch, soft))
+        scores[part] = found.float().cpu().numpy()
+    return scores
 
 
 def _there(network: CoLLMNetwork, array: NDArray[np.float32]) -> Tensor:

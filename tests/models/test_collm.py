@@ -687,6 +687,31 @@ def test_weights_and_products_can_be_in_bfloat16(
         assert np.isfinite(rough.recommend(test.histories([40]), 2).scores).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_activations_computed_again_give_the_same_model(
+    kind: str,
+    folders: dict[str, Path],
+    fitted: dict[str, CoLLM],
+    train: Feedback,
+    test: Feedback,
+) -> None:
+    runs = []
+
+    def note(module: Any, *_: Any) -> None:
+        is_feed_forward = type(module).__name__ in ("LlamaMLP", "BertIntermediate")
+        if is_feed_forward and torch.is_grad_enabled():
+            runs.append(module)
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+    try:
+        model = CoLLM(llm=folders[kind], checkpointing=True, **SMALL).fit(train, CATALOG)
+    finally:
+        hook.remove()
+    assert len(runs) == 2 * 2 * 4  # twice, of one layer, in four steps of two stages
+    found, expected = model.score_rows(test), fitted[kind].score_rows(test)
+    assert np.allclose(found, expected, atol=1e-4)
+
+
 def test_events_are_learned_from_with_items_drawn(
     folders: dict[str, Path], train: Feedback, monkeypatch: pytest.MonkeyPatch
 ) -> None:

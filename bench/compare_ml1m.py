@@ -45,7 +45,7 @@ if __name__ == "__main__":
     root = Path(__file__).parents[1]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", default=root.parent / "shared/data/ml-1m")
-    parser.add_argument("--out", type=Path, default=root / "build/comparison")
+    parser.add_argument("--out", type=Path, default=Path("build/comparison"))
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     main(given.data, given.out, quick=given.quick)

@@ -19,7 +19,9 @@ arXiv:2309.07602). That is the default here.
 On labelled rows (`pyhybrid.data.Feedback`) it learns to tell what was liked from what was not, as
 in Y. Zhang et al., "CoLLM: Integrating Collaborative Embeddings into Large Language Models for
 Recommendation", arXiv:2310.19488: by the binary cross-entropy of sigmoid(r_(i,t)), where t is the
-last event before the row.
+last event before the row. There, unlike theirs, r has a bias of the item, which begins at its
+log-odds of being liked: so that a user with nothing before a row has a score, and the states need
+not learn how good items are.
 """
 
 from __future__ import annotations
@@ -43,9 +45,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.data.feedback import Feedback
     from pyhybrid.data.interactions import Interactions
 
 __all__ = ["SASRec"]
+
+_MEAN_ROWS = 5  # that an item's bias begins with
 
 
 class Batch(NamedTuple):
@@ -149,7 +154,11 @@ class SASRec(LearnsFromRows, SequentialRecommender):
             self._require_softmax(interactions, interactions.n_items, way_out)
         embedding = nn.Embedding(1 + interactions.n_items, self.dim, padding_idx=0)
         nn.init.normal_(embedding.weight[1:], std=0.02)
-        return nn.ModuleDict({"embedding": embedding, "encoder": self._new_encoder()})
+        parts = {"embedding": embedding, "encoder": self._new_encoder()}
+        if self._feedback is not None:
+            log_odds = _log_odds(self._feedback)
+            parts["bias"] = nn.Embedding(len(log_odds), 1, _weight=log_odds)
+        return nn.ModuleDict(parts)
 
     def _steps(self, interactions: Interactions) -> int:
         if self._windows is None:
@@ -188,6 +197,7 @@ class SASRec(LearnsFromRows, SequentialRecommender):
             # A lookup, as the gradient of plain indexing sums in an order of chance.
             at_rows = functional.embedding(places, states)  # (rows, dim)
             logits = (at_rows * embedding(targets)).sum(-1).float()
+            logits = logits + network["bias"](targets)[:, 0]
             return functional.binary_cross_entropy_with_logits(logits, labels)
         is_real = targets > 0
         states = states_at(encoder, embedding, items, is_real)  # (positions, dim)
@@ -203,9 +213,35 @@ class SASRec(LearnsFromRows, SequentialRecommender):
         return total / len(targets)
 
     def _take(self, network: Any) -> None:
-        weights = network["embedding"].weight[1:]
-        self.item_vectors = weights.detach().cpu().numpy().copy()
+        parts = [network[name].weight[1:] for name in ("embedding", "bias") if name in network]
+        self.item_vectors = np.hstack([weights.detach().cpu().numpy() for weights in parts])
         self._encoder = network["encoder"]
+
+    def _embed(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
+        return super()._embed(items)[..., : self.dim]
+
+    def _user_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        vectors = super()._user_vectors(histories)
+        if self.item_vectors.shape[1] == self.dim:
+            return vectors
+        return np.hstack([vectors, np.ones_like(vectors[:, :1])])
+
+    def _item_directions(self) -> NDArray[np.float32]:
+        return self.item_vectors[:, : self.dim]  # without the bias, which is popularity
+
+
+def _log_odds(rows: Feedback) -> Tensor:
+    """Return how likely items are to be liked, as logits: float32 (1 + items, 1), 0 first.
+
+    Of each item's rows and `_MEAN_ROWS` more that are liked as often as the mean of all.
+    """
+    import torch
+
+    counts = np.bincount(rows.items, minlength=rows.likes.n_items) + _MEAN_ROWS
+    liked = np.bincount(rows.items, rows.labels, rows.likes.n_items)
+    shares = (liked + _MEAN_ROWS * (rows.labels.sum() + 1) / (len(rows) + 2)) / counts
+    logits = np.concatenate([[0.0], np.log(shares / (1 - shares))])
+    return torch.from_numpy(logits.astype(np.float32)[:, None])
 
 
 def _has_taken(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,24 @@ def test_a_row_scores_its_two_vectors_product(name: str, tmp_path: Path) -> None
     np.testing.assert_allclose((users * items).sum(1), scores, rtol=1e-4, atol=1e-5)
     model.save(tmp_path / "model")
     np.testing.assert_array_equal(load(tmp_path / "model").score_rows(train), scores)
+
+
+def test_sasrec_scores_users_without_a_history_by_how_items_are_liked() -> None:
+    random = np.random.default_rng(0)
+    users, items = random.integers(0, 40, 3000), random.integers(0, 12, 3000)
+    train = Feedback.from_columns(users, items, random.random(3000) < items / 12)
+    model = MODELS["SASRec"].fit(train)
+    asked = Feedback.from_columns(["new"] * 12, np.arange(12), [True] * 12, item_ids=np.arange(12))
+    asked = replace(asked, seen=np.zeros(12, np.int64))
+    scores = model.score_rows(asked)
+    assert np.corrcoef(scores, np.arange(12))[0, 1] > 0.9
+    # how well an item is liked is no part of what it is like
+    vectors = model._item_directions()
+    assert vectors.shape == (12, 8)
+    similar = model.similar_items(np.arange(12), 1)
+    cosines = vectors @ vectors.T / np.outer(*2 * [np.linalg.norm(vectors, axis=1)])
+    np.fill_diagonal(cosines, -1)
+    np.testing.assert_array_equal(similar.items[:, 0], cosines.argmax(1))
 
 
 @pytest.mark.parametrize("model", [ESLER(l2=1.0), Popularity(), MODELS["SASRec"]], ids=repr)

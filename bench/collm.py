@@ -49,7 +49,7 @@ SASREC = {  # chosen by AUC on `valid_small`, one parameter after the other
     "layers": 1,
     "dropout": 0.5,
     "max_length": 25,
-    "weight_decay": 20.0,
+    "weight_decay": 100.0,
     "batch_size": 64,
 }
 PARENTS: dict[str, tuple[Callable[..., Recommender], dict[str, Any]]] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -84,3 +84,31 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return what `write_result` wrote."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def provenance(result: dict[str, Any]) -> str:
+    """Say in words when, where and with which versions a result was computed."""
+    machine, versions = result["machine"], result["versions"]
+    packages = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return f"{result['date']}, {machine['threads']} threads of {machine['cpu']}, {packages}"
+
+
+def computed_on(runs: Iterable[dict[str, Any]]) -> str:
+    """Say where the runs were made, each place once."""
+    places = []
+    for run in runs:
+        gpu = run["ran_on"]["machine"].get("gpu")
+        places.append(provenance(run["ran_on"]) + (f", on {gpu}" if gpu else ""))
+    return "; ".join(dict.fromkeys(places))
+
+
+def seconds(value: float) -> str:
+    """Write a time with its unit."""
+    if value >= 1:
+        return f"{value:.1f} s"
+    return f"{1000 * value:.0f} ms" if value >= 0.01 else f"{1000 * value:.1f} ms"

@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from tables_kernels import computed_on, kernels, provenance, read, seconds, simd, sizes
+from results import computed_on, provenance, read, seconds
+from tables_kernels import kernels, simd, sizes
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("README.md"))
 
@@ -206,11 +207,15 @@ def collm() -> str:
         cells = ["" if published is None else "{:.4f}, {:.4f}".format(*published)]
         for groups in (runs, *([run[key] for run in runs] for key in ("warm", "cold"))):
             figures = [[group[metric] for group in groups] for metric in ("auc", "uauc")]
-            parts = (f"{mean(values):.4f} ± {stdev(values):.4f}" for values in figures)
-            cells.append(", ".join(parts))
+            cells.append(", ".join(map(_spread, figures)))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     runs = [run for rows in result["rows"].values() for run in rows if "ran_on" in run]
     return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/collm.py`)"])
+
+
+def _spread(values: list[float]) -> str:
+    """Write the mean and, of several values, the standard deviation."""
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
 def collm_speed() -> str:

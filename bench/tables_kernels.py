@@ -1,40 +1,10 @@
-"""What the tables of benchmarks share, and those of the kernels."""
+"""The tables of the kernels' benchmarks."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from results import RESULTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-def read(name: str) -> dict[str, Any]:
-    return json.loads((RESULTS / f"{name}.json").read_text())
-
-
-def provenance(result: dict[str, Any]) -> str:
-    machine, versions = result["machine"], result["versions"]
-    packages = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return f"{result['date']}, {machine['threads']} threads of {machine['cpu']}, {packages}"
-
-
-def computed_on(runs: Iterable[dict[str, Any]]) -> str:
-    """Say where the runs were made, each place once."""
-    places = []
-    for run in runs:
-        gpu = run["ran_on"]["machine"].get("gpu")
-        places.append(provenance(run["ran_on"]) + (f", on {gpu}" if gpu else ""))
-    return "; ".join(dict.fromkeys(places))
-
-
-def seconds(value: float) -> str:
-    if value >= 1:
-        return f"{value:.1f} s"
-    return f"{1000 * value:.0f} ms" if value >= 0.01 else f"{1000 * value:.1f} ms"
-
+from results import RESULTS, provenance, read, seconds
 
 KERNELS = {
     "gram": "`gram`, 10 M events",

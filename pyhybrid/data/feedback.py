@@ -202,11 +202,12 @@ class Feedback:
 
     @classmethod
     def of_held_out(cls, held_out: HeldOut, negatives: int = 1, seed: int = 0) -> Feedback:
-        """Make rows of held-out users: each target, and items that its user never took.
+        """Make rows of held-out users: each target, and items neither seen nor wanted.
 
         So that a model can stop by AUC on a split's validation part. Each target is a positive row
         whose history is its user's whole history, followed by `negatives` negative rows, drawn as
-        `sampled` draws them among the items that are neither in the history nor a target.
+        `sampled` draws them among the items that are neither in the history nor a target; a
+        split's other parts are not looked at.
 
         Args:
             held_out: Such as ``split.validation``; its histories have events.

@@ -60,7 +60,8 @@ def compare(
         data: A folder that `readers.open_folder` knows; None: `synthetic.topics`.
         out: A folder; earlier files are replaced.
         models: Names of `roster.NAMES`; None: all.
-        text: What encodes texts: "tfidf", or a model of sentence-transformers.
+        text: What encodes texts: "tfidf", or a model of sentence-transformers, which is then also
+            the language model that CoLLM asks (with "tfidf": all-MiniLM-L6-v2).
         augmentations: Further text fields that models read, such as a language model's.
         quick: Few epochs and no search over hyper-parameters.
         seed: Of the data, the split, and whatever models draw.

@@ -113,13 +113,14 @@ def fitted(
         name: One of `NAMES`.
         split: Its validation users, where there are some, choose hyper-parameters and epochs.
         catalog: The items' texts, or None.
-        text: What encodes texts where a model uses them.
+        text: What encodes texts where a model uses them, and what CoLLM asks, if it can be asked.
         augmentations: Further text fields of the catalogue, for the models that read several.
         quick: Few epochs and no search over hyper-parameters.
         seed: Of whatever the model draws.
         progress: Whether to show a bar.
 
     Raises:
+        FileNotFoundError: If a language model is nowhere.
         ImportError: If the model needs an extra that isn't installed.
         NotImplementedError: If the model isn't part of the comparison yet.
         ValueError: If the model can't be fitted on these data, such as one that needs texts.
@@ -141,7 +142,7 @@ def fitted(
     if name == "llmrec":
         params["augmentations"] = augmentations
     if name == "collm":
-        params["candidate_params"] = {"text": text}
+        params["candidate_params"] = {"text": text, "augmentations": augmentations, "seed": seed}
         if text not in _NO_LANGUAGE_MODEL:
             params["llm"] = text
         stops = {} if quick else _asked(split, seed)
@@ -150,7 +151,7 @@ def fitted(
 
 
 def _asked(split: Split, seed: int) -> dict[str, Any]:
-    """Ask about some of what validation users took, and as many items that they never took."""
+    """Ask about some validation targets, and as many items neither seen nor wanted."""
     part = split.validation
     if part is None:
         return {}

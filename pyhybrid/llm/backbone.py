@@ -61,8 +61,8 @@ class Backbone:
     text encoder by a linear layer of its own, the head, on the mean of the tokens' last states. A
     row's answer does not depend on the rows that it is batched with, but in its last bits.
 
-    There are two modes, as for any network: ``backbone.module.train()`` lets dropout and
-    checkpointing work, ``backbone.module.eval()``, as at first, does not.
+    There are two modes, as for any network: ``backbone.module.train()`` lets dropout work,
+    ``backbone.module.eval()``, as at first, does not.
 
     Attributes:
         kind: "causal" or "encoder".
@@ -109,8 +109,9 @@ class Backbone:
 
         Raises:
             ImportError: Without torch or transformers.
-            ValueError: If the network is of neither kind, or changes its logits after its last
-                layer; or the tokenizer is another network's, or reads special tokens in texts.
+            ValueError: If the network is of neither kind, changes its logits after its last layer,
+                or has no layers for `checkpointing`; or the tokenizer is another network's, or
+                reads special tokens in texts.
         """
         require_transformers(who)
         from torch import nn

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pyhybrid.checks import one_of
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Kind", "LanguageNetwork", "network_kind", "without_dropout"]
+__all__ = ["Kind", "LanguageNetwork", "network_kind"]
 
 Kind: TypeAlias = Literal["causal", "encoder"]
 
@@ -55,17 +56,6 @@ def network_kind(who: str, architectures: Iterable[str], kind: object = None) ->
     raise ValueError(describe(who, "the model's architecture", names, expected, way_out))
 
 
-def without_dropout(network: nn.Module) -> None:
-    """Let a network drop nothing and yet save memory in the backward pass, if it is to.
-
-    For what is trained before frozen layers. In evaluation mode they would keep all activations; a
-    layer's own mode, as against that of the modules within it, decides about nothing else.
-    """
-    network.eval()
-    for layer in network.modules():
-        layer.training = bool(getattr(layer, "gradient_checkpointing", False))
-
-
 class LanguageNetwork:
     """Run a network from embeddings to its last states, and those to the logits of a few tokens.
 
@@ -82,6 +72,7 @@ class LanguageNetwork:
     """
 
     def __init__(self, who: str, network: Any, kind: object = None) -> None:
+        self._who = who
         self.kind: Kind = network_kind(who, [type(network).__name__], kind)
         self.network = network
         config = network.config.get_text_config()
@@ -104,12 +95,23 @@ class LanguageNetwork:
         return bool(self._body.training)
 
     def save_memory(self) -> None:
-        """Keep only the layers' inputs for a backward pass, which computes the rest again."""
-        try:
-            enable = self.network.activation_checkpointing_enable
-        except AttributeError:  # transformers before 5.24
-            enable = self.network.gradient_checkpointing_enable
-        enable()
+        """Keep only the layers' inputs for a backward pass, which computes the rest again.
+
+        Unlike with the network's own switch, dropout need not be on for that: what is trained may
+        stand before a network in evaluation mode.
+
+        Raises:
+            ValueError: If the network doesn't say what its layers are.
+        """
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        layers = [m for m in self.network.modules() if isinstance(m, GradientCheckpointingLayer)]
+        if not layers:
+            found, expected = type(self.network).__name__, "one whose layers can be computed again"
+            way_out = "pass checkpointing=False"
+            raise ValueError(describe(self._who, "the network", found, expected, way_out))
+        for layer in layers:
+            layer.forward = _computed_again(layer.forward)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the embeddings of tokens, which need no gradient: (rows, length, token_dim)."""
@@ -172,6 +174,19 @@ class LanguageNetwork:
         logits: Tensor = (states[:, None].float() * weights).sum(2)
         bias = getattr(layer, "bias", None)
         return logits if bias is None else logits + bias[tokens].float()
+
+
+def _computed_again(forward: Callable[..., Any]) -> Callable[..., Any]:
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    @wraps(forward)
+    def run(*inputs: Any, **named: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*inputs, **named)
+        return checkpoint(forward, *inputs, use_reentrant=False, **named)
+
+    return run
 
 
 def _check(who: str, network: Any, config: Any, kind: Kind) -> None:

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pyhybrid.llm.networks import without_dropout
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -81,7 +79,7 @@ class CoLLMNetwork(nn.Module):
         """Turn dropout on or off; the language model has none while the mapper is trained alone."""
         super().train(mode)
         if mode and self._is_mapping:
-            without_dropout(self.language)
+            self.language.eval()
         return self
 
     def soft_tokens(self, vectors: Tensor, side: int | None = None) -> Tensor:

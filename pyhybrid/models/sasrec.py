@@ -92,6 +92,10 @@ class SASRec(LearnsFromRows, SequentialRecommender):
         seed: Of the initial weights, the users' order, dropout and the negatives.
         device: "cpu", "cuda", or None for a GPU if there is one, to fit and to score on.
 
+    Attributes:
+        item_vectors: float32 (rankable, dim); after a fit on `Feedback` with one column more, the
+            items' biases less their mean. `user_vectors` has a 1 there, for an empty history too.
+
     >>> from pyhybrid import Interactions
     >>> users, items = np.repeat(np.arange(8), 5), np.tile([1, 2, 3, 4, 5], 8)
     >>> seen = Interactions.from_columns(users, items, ordered=True)
@@ -156,8 +160,8 @@ class SASRec(LearnsFromRows, SequentialRecommender):
         nn.init.normal_(embedding.weight[1:], std=0.02)
         parts = {"embedding": embedding, "encoder": self._new_encoder()}
         if self._feedback is not None:
-            log_odds = _log_odds(self._feedback)
-            parts["bias"] = nn.Embedding(len(log_odds), 1, _weight=log_odds)
+            # One-dimensional, so that weight_decay leaves it alone
+            parts["bias"] = nn.ParameterList([nn.Parameter(_log_odds(self._feedback))])
         return nn.ModuleDict(parts)
 
     def _steps(self, interactions: Interactions) -> int:
@@ -197,7 +201,7 @@ class SASRec(LearnsFromRows, SequentialRecommender):
             # A lookup, as the gradient of plain indexing sums in an order of chance.
             at_rows = functional.embedding(places, states)  # (rows, dim)
             logits = (at_rows * embedding(targets)).sum(-1).float()
-            logits = logits + network["bias"](targets)[:, 0]
+            logits = logits + functional.embedding(targets, network["bias"][0][:, None])[:, 0]
             return functional.binary_cross_entropy_with_logits(logits, labels)
         is_real = targets > 0
         states = states_at(encoder, embedding, items, is_real)  # (positions, dim)
@@ -213,8 +217,11 @@ class SASRec(LearnsFromRows, SequentialRecommender):
         return total / len(targets)
 
     def _take(self, network: Any) -> None:
-        parts = [network[name].weight[1:] for name in ("embedding", "bias") if name in network]
-        self.item_vectors = np.hstack([weights.detach().cpu().numpy() for weights in parts])
+        self.item_vectors = network["embedding"].weight[1:].detach().cpu().numpy().copy()
+        if "bias" in network:
+            bias = network["bias"][0][1:].detach().cpu().numpy()
+            # An item that nobody rated, which has none, is then as good as the mean.
+            self.item_vectors = np.column_stack([self.item_vectors, bias - bias.mean()])
         self._encoder = network["encoder"]
 
     def _embed(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -231,7 +238,7 @@ class SASRec(LearnsFromRows, SequentialRecommender):
 
 
 def _log_odds(rows: Feedback) -> Tensor:
-    """Return how likely items are to be liked, as logits: float32 (1 + items, 1), 0 first.
+    """Return how likely items are to be liked, as logits: float32 (1 + items,), 0 first.
 
     Of each item's rows and `_MEAN_ROWS` more that are liked as often as the mean of all.
     """
@@ -241,7 +248,7 @@ def _log_odds(rows: Feedback) -> Tensor:
     liked = np.bincount(rows.items, rows.labels, rows.likes.n_items)
     shares = (liked + _MEAN_ROWS * (rows.labels.sum() + 1) / (len(rows) + 2)) / counts
     logits = np.concatenate([[0.0], np.log(shares / (1 - shares))])
-    return torch.from_numpy(logits.astype(np.float32)[:, None])
+    return torch.from_numpy(logits.astype(np.float32))
 
 
 def _has_taken(

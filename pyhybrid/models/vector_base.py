@@ -39,7 +39,7 @@ class VectorScores(Recommender):
     item_vectors: NDArray[np.float32]
 
     def user_vectors(self, histories: Interactions | CSR) -> NDArray[np.float32]:
-        """Encode histories: float32 (rows, dim); zeros for an empty one.
+        """Encode histories: float32 (rows, dim); zeros for an empty one, but a 1 for a bias.
 
         A row's vector is the same bits whatever the other rows are.
 
@@ -57,8 +57,8 @@ class VectorScores(Recommender):
             rows: As `score_rows` takes them.
 
         Returns:
-            float32 (rows, dim) each; zeros for a user with nothing to go by, and for an item that
-            the model can't rank.
+            float32 (rows, dim) each; zeros for a user with nothing to go by, but a 1 where items
+            have a bias, and for an item that the model can't rank.
         """
         items = self._row_items("row_vectors", rows)
         return self._row_user_vectors(rows), self._item_table()[items]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,8 @@ from pyhybrid.jobs.comparing import compare, table
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pyhybrid import Interactions
 
 FREE = ["popularity", "text", "esler", "esler+text"]
 
@@ -95,12 +98,36 @@ def test_a_language_model_that_ranks_candidates_anew_is_compared(
     for settings in (roster._SETTINGS, roster._QUICK):
         monkeypatch.setitem(settings, "collm", small)
     model = roster.fitted("collm", split, catalog, quick=quick)
-    assert [model.candidates, model.candidate_params, model.top] == ["ESLER", {"text": "tfidf"}, 5]
+    assert [model.candidates, model.top] == ["ESLER", 5]
+    assert model.candidate_params == {"text": "tfidf", "augmentations": [], "seed": 0}
     rated = [epoch.metric for epochs in model.stages_run.values() for epoch in epochs]
     assert len(rated) == 3
     assert all((metric is None) == quick for metric in rated)
     measured = comparing.comparison.measure(model, split.test, name="collm")
     assert measured.report.figures
+
+
+def test_rows_to_stop_by_are_validation_targets_and_items_neither_seen_nor_wanted() -> None:
+    interactions, _ = synthetic.topics(users=80, items=40, events_per_user=10.0)
+    split = splits.cold_items(splits.strong(interactions, validation=0.3), share=0.2)
+    rows = roster._asked(split, 0)["validation"]
+    part = split.validation
+    assert set(rows.user_ids) == set(part.targets.user_ids)
+    assert not set(rows.item_ids) & set(split.cold_items)
+    known = set(rows.item_ids)
+
+    def pairs(some: Interactions) -> set[tuple[str, str]]:
+        table = some.to_arrow().to_pydict()
+        both = zip(table["user_id"], table["item_id"], strict=True)
+        return {pair for pair in both if pair[1] in known}
+
+    asked = list(zip(rows.user_ids[rows.users], rows.item_ids[rows.items], strict=True))
+    liked = {pair for pair, label in zip(asked, rows.labels, strict=True) if label}
+    assert liked == pairs(part.targets)
+    assert not (set(asked) - liked) & (pairs(part.histories) | pairs(part.targets))
+    assert rows.labels.mean() == 0.5
+    assert len(roster._asked(split, 0)["validation"]) <= roster._VALIDATION_ROWS
+    assert roster._asked(replace(split, validation=None), 0) == {}
 
 
 def test_a_language_model_that_is_not_here_is_skipped(tmp_path: Path) -> None:

@@ -52,6 +52,18 @@ def absolute(**settings: Any) -> Backbone:
         return Backbone(GPT2LMHeadModel(config), llama_tokenizer(), **settings)
 
 
+def self_dropping(**settings: Any) -> Backbone:
+    """Make a causal model whose layers drop by their own mode, not by that of modules in them."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    sizes = {"ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "dropout": 0.5}
+    words = {"vocab_size": 320, "word_embed_proj_dim": HIDDEN, "pad_token_id": 0}
+    config = OPTConfig(hidden_size=HIDDEN, bos_token_id=1, eos_token_id=2, **sizes, **words)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Backbone(OPTForCausalLM(config), llama_tokenizer(), **settings)
+
+
 BOTH = pytest.mark.parametrize("make", [causal, encoder])
 
 
@@ -205,6 +217,30 @@ def test_the_longer_of_two_histories_loses_titles_first() -> None:
     cut = ["a; b; c|d, e", "b; c|d, e", "c|d, e", "c|e", "|e", "|none"]
     assert [prompt.without(dropped).texts[0] for dropped in range(6)] == cut
     assert prompt.titles == 5
+
+
+@pytest.mark.parametrize("make", [causal, encoder, absolute, self_dropping])
+def test_layers_are_computed_again_for_vectors_before_a_network_that_drops_nothing(
+    make: Any,
+) -> None:
+    gradients, calls = [], [0, 0]
+
+    for checkpointing in (False, True):
+
+        def note(*_: Any, checkpointing: bool = checkpointing) -> None:
+            calls[checkpointing] += 1
+
+        backbone = make(checkpointing=checkpointing)
+        given = vectors(3).requires_grad_()
+        batch = backbone.encode(PROMPTS)
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(note)
+        try:
+            backbone.yes_no(batch, given).sum().backward()
+        finally:
+            hook.remove()
+        gradients.append(given.grad)
+    assert calls[True] > 1.5 * calls[False]
+    close(gradients[1], gradients[0])
 
 
 @needs_peft

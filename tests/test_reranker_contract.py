@@ -528,9 +528,13 @@ def test_parameters_are_read_back(model: Reranker) -> None:
 def test_hyper_parameters_are_checked_in_the_constructor(kind: type[Reranker]) -> None:
     for parameter in inspect.signature(kind).parameters.values():
         assert parameter.kind is parameter.KEYWORD_ONLY
-        if not isinstance(parameter.default, int | float):
+        if isinstance(parameter.default, bool):
+            wrong: list[Any] = ["False", 2.5]
+        elif isinstance(parameter.default, int | float):
+            wrong = ["1", True, float("nan"), -1]
+        else:
             continue
-        for value in ("1", True, float("nan"), -1):
+        for value in wrong:
             with pytest.raises(
                 (TypeError, ValueError), match=f"^{kind.__name__}: {parameter.name} is"
             ):

@@ -1,6 +1,6 @@
 """CoLLM's rows a second, and what a prefix that candidates share saves a causal model.
 
-    python bench/collm_speed.py [../shared/data/collm-ml-1m] [--rows 512] [--rounds 5]
+    python bench/collm_speed.py [../shared/data/collm-ml-1m] [--rows 192] [--rounds 3]
 
 Rows: all-MiniLM-L6-v2 on CoLLM's rows of MovieLens-1M, at most 5 titles and 64 tokens; the training
 of each stage in batches of 64, and scoring. Candidates: 100 for each of some users, asked of a
@@ -201,7 +201,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "folder", type=Path, nargs="?", default=root.parent / "shared/data/collm-ml-1m"
     )
-    parser.add_argument("--rows", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=192)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     main(given.folder, given.rows, given.rounds)

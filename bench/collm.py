@@ -6,7 +6,7 @@ Rows are pairs of a user and a film, liked or not, train before valid before tes
 stop by AUC on `valid_small`. Rated by AUC and user AUC on all test rows, on those whose user and
 film have three rows of train or more ("warm"), and on the others. The language model is
 all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on texts ("text") and one
-of the mapper for each collaborative model. With the first seed, over MF, come the ablations:
+of the mapper for each collaborative model. With seed 0, over MF, come the ablations:
 vectors drawn at random, users' vectors handed to other users, and the mean of the two parents'
 probabilities. What is finished is kept under --runs and read back; --parents leaves it at
 the collaborative models.
@@ -119,7 +119,7 @@ def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
     return {**found, **data.rated(scores)}
 
 
-def arms(seed: int, runs: Path, is_first: bool) -> dict[str, Callable[[], Recommender]]:
+def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
     """Name what each run of a seed fits."""
     found: dict[str, Callable[[], Recommender]] = {}
     for name, (kind, params) in PARENTS.items():
@@ -136,7 +136,7 @@ def arms(seed: int, runs: Path, is_first: bool) -> dict[str, Callable[[], Recomm
 
     for name in ("MF", "SASRec", "ESLERFactors"):
         found[f"CoLLM, {name}"] = over(name)
-    if is_first:
+    if seed == 0:
         # One step of no length: the vectors stay as they were drawn.
         found["CoLLM, random vectors"] = over("MF", epochs=1, lr=1e-12)
         found["CoLLM, MF, users permuted"] = over("MF", Permuted)
@@ -147,7 +147,7 @@ def main(folder: Path, runs: Path, seeds: list[int], *, parents_alone: bool) -> 
     data = Data(folder)
     rows: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
-        for name, make in arms(seed, runs, seed == seeds[0]).items():
+        for name, make in arms(seed, runs).items():
             if parents_alone and name not in PARENTS:
                 continue
             run = runs / f"{name.replace(', ', '_').replace(' ', '_')}_{seed}"

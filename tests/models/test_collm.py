@@ -27,8 +27,10 @@ pytest.importorskip("transformers", reason="needs transformers")
 pytest.importorskip("peft", reason="needs peft")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 USERS, ITEMS = 24, 16
 PART: dict[str, Any] = {
@@ -61,15 +63,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "MultVAE": {"hidden_dim": 0, "latent_dim": 4, **SHALLOW},
     "TextSimilarity": {"text": "tfidf"},  # one that reads the catalogue
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: on a busy machine, more only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

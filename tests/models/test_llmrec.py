@@ -18,8 +18,9 @@ from pyhybrid.text.by_name import encode_by_name
 from pyhybrid.training.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
@@ -35,15 +36,6 @@ TAGGED = SMALL | {"augmentations": ["llm_tag"]}
 GROUPS, SIZE = 4, 6
 ITEMS = GROUPS * SIZE
 TAGS = ("crime", "cooking", "space", "romance")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: on a busy machine, more only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def groups(users: int = 120, seed: int = 0) -> Interactions:

@@ -19,8 +19,9 @@ from pyhybrid.data import splits
 from pyhybrid.training.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
@@ -37,15 +38,6 @@ BOTH = [
     pytest.param(MultVAE, VAE | {"hidden_dim": 0}, id="MultVAE without hidden layers"),
 ]
 GROUPS, SIZE = 4, 6
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: on a busy machine, more only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def groups(users: int = 120, seed: int = 0) -> Interactions:

@@ -14,8 +14,9 @@ from pyhybrid.models.sasrec import _has_taken
 from pyhybrid.models.sequential import latest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ITEMS = 12
 SMALL: dict[str, Any] = {
@@ -28,15 +29,6 @@ SMALL: dict[str, Any] = {
     "epochs": 3,
     "device": "cpu",
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: on a busy machine, more only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def cycle(users: int = 60, length: int = 9, seed: int = 0) -> Interactions:

@@ -20,8 +20,9 @@ from pyhybrid import Catalog, Interactions, NotFittedError, SASRec, evaluate
 from pyhybrid.data import splits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ITEMS = 12
 SMALL: dict[str, Any] = {
@@ -34,15 +35,6 @@ SMALL: dict[str, Any] = {
     "epochs": 3,
     "device": "cpu",
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: on a busy machine, more only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

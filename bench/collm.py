@@ -115,8 +115,11 @@ def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
     np.save(folder / "scores.npy", scores)
     if not isinstance(model, Permuted):
         model.save(folder / "model")
-    found = {"valid": rate(data.valid, model.score_rows(data.valid))["auc"], "seconds": seconds}
-    return {**found, **data.rated(scores)}
+    if isinstance(model, ESLERFactors):
+        valid = rate(data.valid, model.score_rows(data.valid))[METRIC]
+    else:
+        valid = max(epoch.metric for epoch in model.epochs_run)
+    return {"valid": valid, "seconds": seconds, **data.rated(scores)}
 
 
 def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:

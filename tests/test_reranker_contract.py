@@ -80,7 +80,7 @@ class Stub(Reranker):
         return part_arrays("candidates", self._first)
 
     def _restore(self, arrays: Mapping[str, Any]) -> None:
-        self._first = load_part("candidates", self.candidates, self._first_params, arrays)
+        self._first = load_part(self, "candidates", self.candidates, self._first_params, arrays)
 
 
 def taken() -> Interactions:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pyhybrid.checks import one_of
 from pyhybrid.errors import describe
+from pyhybrid.storage import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Kind", "LanguageNetwork", "network_kind"]
+__all__ = ["Kind", "LanguageNetwork", "fingerprint_of", "network_kind"]
 
 Kind: TypeAlias = Literal["causal", "encoder"]
 
@@ -25,6 +26,7 @@ _ENDINGS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("encoder", ("Model", "ForMaskedLM")),
 )
 _HEAD_DEVIATION = 0.02
+_SAMPLED = 10_000  # numbers of a weight that its fingerprint goes by
 # What some networks do to logits after the last layer's product, as their configurations name it
 _LOGIT_CHANGES = (
     "final_logit_softcapping",
@@ -174,6 +176,20 @@ class LanguageNetwork:
         logits: Tensor = (states[:, None].float() * weights).sum(2)
         bias = getattr(layer, "bias", None)
         return logits if bias is None else logits + bias[tokens].float()
+
+
+def fingerprint_of(network: Any) -> str:
+    """Return a short fingerprint of a network's weights, each by an even sample of its numbers.
+
+    It is the same on all devices, and whatever the weights are called; another dtype has another.
+    """
+    import torch
+
+    found = []
+    for weight in network.parameters():
+        some = weight.detach().flatten()[:: 1 + weight.numel() // _SAMPLED].contiguous()
+        found.append(digest(list(weight.shape), some.view(torch.uint8).cpu().numpy()))
+    return digest(sorted(found))
 
 
 def _computed_again(forward: Callable[..., Any]) -> Callable[..., Any]:

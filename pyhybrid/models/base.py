@@ -274,12 +274,17 @@ class Recommender(RowScores):
             FileNotFoundError: If there is no such folder.
             ValueError: If it is no model, another class's, of a newer format, or damaged.
         """
+        return cls._load(folder)
+
+    @classmethod
+    def _load(cls, folder: str | os.PathLike[str], **changes: Any) -> Self:
+        """Read a model, with some hyper-parameters changed."""
         config, arrays = read_folder(folder)
         if config["class"] != cls.__name__:
             expected = f"{cls.__name__}, or use pyhybrid.load"
             raise ValueError(describe("load", f"the model in {folder}", config["class"], expected))
         cls.check_params("load", config["params"])
-        model = cls(**config["params"])
+        model = cls(**{**config["params"], **changes})
         item_counts = np.asarray(arrays["item_counts"])
         model._axis = ItemAxis.of_counts(arrays["item_ids"], item_counts, model._least_count)
         model._restore(arrays)

@@ -38,19 +38,16 @@ from pyhybrid.errors import describe
 from pyhybrid.models import model_class
 from pyhybrid.models.collm_prompts import prompts_of
 from pyhybrid.models.collm_rows import Titles, drawn_rows, row_batches, some_rows
-from pyhybrid.models.collm_saves import saved_lora
+from pyhybrid.models.collm_saves import SavesCoLLM, saved_lora
 from pyhybrid.models.feedback_base import LearnsFromRows
-from pyhybrid.models.parts import arrays_of_part, fitted_part, load_part, part_arrays, part_params
+from pyhybrid.models.parts import fitted_part, part_params
 from pyhybrid.models.reranker import Reranker
-from pyhybrid.models.torch_base import TorchRecommender, arrays_of, load_arrays
 from pyhybrid.models.vector_base import VectorScores
 from pyhybrid.progress import part_of
 from pyhybrid.storage import digest
 from pyhybrid.training.devices import (
     check_device,
     device_of,
-    has_device,
-    own_randomness,
     threads_of,
 )
 from pyhybrid.training.loop import Recipe
@@ -78,7 +75,7 @@ _SAMPLE = 10_000  # rows that tell the size of collaborative vectors
 _PARTS_SHARE = 0.1  # of a fit, for the progress bar
 
 
-class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
+class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
     """Ask a language model whether a user would like an item, by titles and collaborative tokens.
 
     Learns from `Feedback` as it is labelled; of ordered interactions each event is a positive, with
@@ -95,10 +92,10 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         llm: The language model, by name or folder (extra ``llm``): a causal one, or a text encoder.
         collaborative: The name of the model whose vectors are mapped: "MF", "LightGCN", "SASRec",
             "ESLERFactors", "MultVAE", or any other that scores by vectors.
-        collaborative_params: Its hyper-parameters.
+        collaborative_params: Its hyper-parameters; seed and device are CoLLM's unless given.
         stages: "mapper": LoRA on texts, then the mapper; "text": LoRA on texts alone, without
             collaborative tokens; "joint": LoRA and mapper at once.
-        pretrained: The folder of a saved CoLLM of the same `llm` and LoRA, whose LoRA is taken in
+        pretrained: The folder of a saved CoLLM on the same language model, whose LoRA is taken in
             the place of the first stage; several mappers can stand on one. Not for "text".
         answer: What a score is: "yes", the logit of yes; or "yes-no", less that of no.
         titles: The last so many liked titles stand in the prompt.
@@ -110,8 +107,8 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         lora_alpha: They count lora_alpha / lora_rank times.
         lora_dropout: Share of their input that they don't see in training.
         candidates: The name of the model whose items are ranked.
-        candidate_params: Its hyper-parameters; None: none but `text` "tfidf" for "ESLER", so that
-            items that nobody has taken yet are among them.
+        candidate_params: Its hyper-parameters, likewise; None: none but `text` "tfidf" for
+            "ESLER", so that items that nobody has taken yet are among them.
         top: How many candidates.
         negatives: Items drawn for each event of interactions; not used on `Feedback`.
         max_rows: The language model learns from so many rows at most, drawn once; the collaborative
@@ -136,9 +133,6 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
 
     _no_part_of_a_run = ("device", "pretrained")  # the pre-trained model may have moved
     stages_run: dict[str, list[Epoch]]
-    _titles: Titles
-    _language: Any  # the network: a CoLLMNetwork
-    _part: Any  # the collaborative model: a VectorScores; None with stages="text"
     _rows: Any  # the Feedback of the fit under way
     _stage: Stage
 
@@ -248,7 +242,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         self._part = self._language = None
         if self.stages != "text":
             name, params = self.collaborative, self.collaborative_params
-            self._part = fitted_part(name, params, rows, catalog, threads, **stops)
+            self._part = fitted_part(self, name, params, rows, catalog, threads, **stops)
         second_half = part_of(report, _PARTS_SHARE / 2, _PARTS_SHARE)
         self._fit_candidates(interactions, catalog, threads, second_half)
         begins_with_text = self.stages == "mapper" and self.pretrained is None
@@ -274,7 +268,8 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         if self._language is None:
             network = self._new_language()
             if self.pretrained is not None:
-                network.backbone.load_lora_state(saved_lora(self.pretrained, self.params))
+                lora = saved_lora(self.pretrained, self.params, self._weights)
+                network.backbone.load_lora_state(lora)
             if self._part is not None:
                 network.set_scale(self._vectors(some_rows(self._rows, _SAMPLE, self.seed)))
             self._language = network
@@ -283,11 +278,9 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
         return language
 
     def _run(self, interactions: Interactions, *others: Any) -> dict[str, Any]:
-        run = super()._run(interactions, *others)
-        if self.pretrained is not None:
-            lora = saved_lora(self.pretrained, self.params)
-            run["the pre-trained model's fingerprint"] = digest(*lora.values())
-        return run
+        lora = {} if self.pretrained is None else saved_lora(self.pretrained, self.params)
+        of_lora = {"the pre-trained model's fingerprint": digest(*lora.values())}
+        return super()._run(interactions, *others) | of_lora
 
     def _vectors(self, rows: Feedback) -> NDArray[np.float32]:
         """Return the collaborative vectors of rows' users and items: float32 (rows, 2, dim)."""
@@ -296,6 +289,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
     def _new_language(self) -> CoLLMNetwork:
         """Load the language model, with LoRA and a mapper that know nothing yet."""
         from pyhybrid.llm.backbone import Backbone
+        from pyhybrid.llm.networks import fingerprint_of
         from pyhybrid.models.collm_network import CoLLMNetwork
 
         backbone = Backbone.load(
@@ -307,6 +301,7 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
             seed=self.seed,
             who="CoLLM",
         )
+        self._weights = fingerprint_of(backbone.module["network"])
         backbone.add_lora(self.lora_rank, self.lora_alpha, self.lora_dropout, seed=self.seed)
         return CoLLMNetwork(
             backbone,
@@ -366,35 +361,3 @@ class CoLLM(LearnsFromRows, Reranker, TorchRecommender):
 
     def _held_to(self, threads: int) -> AbstractContextManager[object]:
         return threads_of(threads)
-
-    def _ready(self) -> CoLLMNetwork:
-        """Return the network, in evaluation mode and where it is to score."""
-        network: CoLLMNetwork = self._language
-        return network.to(device_of("CoLLM", self.device)).eval()
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        network = self._ready()
-        arrays = {f"lora.{name}": array for name, array in network.backbone.lora_state().items()}
-        if self._part is not None:
-            arrays |= {**arrays_of("mapper", network.mapper), "scale": network.scale.cpu().numpy()}
-            arrays |= part_arrays("collaborative", self._part)
-        titles = np.array(self._titles.texts, dtype=object)
-        return {**arrays, **part_arrays("candidates", self._first), "titles": titles}
-
-    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        if not has_device(self.device):  # another machine's
-            self.device = None
-        self._titles = Titles(arrays["titles"].tolist(), self.item_ids, self.titles)
-        self._first = load_part("candidates", self.candidates, self._first_params, arrays)
-        self._part = None
-        if self.stages != "text":
-            name, params = self.collaborative, self.collaborative_params
-            self._part = load_part("collaborative", name, params, arrays)
-        with own_randomness(device_of("CoLLM", self.device), self.seed):
-            network = self._new_language()
-        network.backbone.load_lora_state(arrays_of_part("lora", arrays))
-        if self._part is not None:
-            load_arrays("mapper", network.mapper, arrays)
-            network.scale = network.scale.new_tensor(np.array(arrays["scale"]))
-        network.begin(self.stages)
-        self._language = network.requires_grad_(False)

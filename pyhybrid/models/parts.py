@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ __all__ = [
     "part_params",
 ]
 
+_SHARED = ("seed", "device")  # a part has the whole model's, unless it is given its own
+
 
 def part_params(
     who: str, what: str, name: object, params: Mapping[str, Any] | None
@@ -54,14 +57,17 @@ def part_params(
     return found
 
 
-def new_part(name: str, params: Mapping[str, Any]) -> Recommender:
-    """Make an unfitted model."""
+def new_part(name: str, params: Mapping[str, Any], whole: Recommender | None = None) -> Recommender:
+    """Make an unfitted model, with the seed and the device of the whole one that it is part of."""
     kind = model_class(name)
     kind.check_params(kind.__name__, params)
-    return kind(**params)
+    known = inspect.signature(kind).parameters
+    shared = {n: getattr(whole, n) for n in _SHARED if n in known and hasattr(whole, n)}
+    return kind(**{**shared, **params})
 
 
 def fitted_part(
+    whole: Recommender,
     name: str,
     params: Mapping[str, Any],
     rows: Feedback,
@@ -72,14 +78,15 @@ def fitted_part(
     """Make a model and fit it, on rows as they are labelled where it can learn from them.
 
     Args:
-        name: The model's.
-        params: Its hyper-parameters.
+        whole: The model that it is part of.
+        name: The part's.
+        params: Its hyper-parameters; see `new_part`.
         rows: What to learn from, or from what was liked in them.
         catalog: The items.
         threads: 0 for all that this process may use.
         **stops: `validation` and `metric`, for a model that is trained epoch by epoch.
     """
-    part: Any = new_part(name, params)
+    part: Any = new_part(name, params, whole)
     learned = rows if isinstance(part, LearnsFromRows) else rows.likes
     settings = stops if isinstance(part, TorchRecommender) else {}
     fitted: Recommender = part.fit(learned, catalog, threads=threads, **settings)
@@ -93,10 +100,14 @@ def part_arrays(prefix: str, part: Recommender) -> dict[str, NDArray[Any]]:
 
 
 def load_part(
-    prefix: str, name: str, params: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    whole: Recommender,
+    prefix: str,
+    name: str,
+    params: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
 ) -> Recommender:
     """Make a part again from what `part_arrays` returned."""
-    part: Any = new_part(name, params)
+    part: Any = new_part(name, params, whole)
     if isinstance(part, TorchRecommender) and not has_device(part.device):  # another machine's
         part.device = None
     of_part = arrays_of_part(prefix, arrays)

@@ -66,7 +66,7 @@ class Reranker(Recommender):
         threads: int,
         report: Callable[[float], object] | None,
     ) -> None:
-        self._first = new_part(self.candidates, self._first_params)
+        self._first = new_part(self.candidates, self._first_params, self)
         self._first.fit(interactions, catalog, threads=threads, progress=report or False)
 
     @abstractmethod

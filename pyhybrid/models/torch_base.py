@@ -139,8 +139,14 @@ class TorchRecommender(Recommender):
             ValueError: If it is no model, another class's, of a newer format, or damaged, or if
                 this machine has no such device.
         """
+        return cls._load(folder, device)
+
+    @classmethod
+    def _load(
+        cls, folder: str | os.PathLike[str], device: str | None = None, **changes: Any
+    ) -> Self:
         require_torch(cls.__name__)
-        model = super().load(folder)
+        model = super()._load(folder, **changes)
         if device is not None:
             model.device = check_device("load", device)
             device_of("load", device)

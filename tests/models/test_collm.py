@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -25,6 +26,7 @@ from pyhybrid.training.checkpoints import Checkpoint
 torch = pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("transformers", reason="needs transformers")
 pytest.importorskip("peft", reason="needs peft")
+safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors")
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -964,6 +966,45 @@ def test_a_save_from_a_gpu_is_loaded_without_one(
         np.testing.assert_array_equal(loaded.score_rows(test), model.score_rows(test))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_save_knows_its_language_model_wherever_that_is(
+    kind: str, folders: dict[str, Path], train: Feedback, test: Feedback, tmp_path: Path
+) -> None:
+    there, moved = (shutil.copytree(folders[kind], tmp_path / name) for name in ("there", "moved"))
+    model = CoLLM(llm=there, **SMALL).fit(train, CATALOG)
+    model.save(tmp_path / "model")
+    scores = model.score_rows(test)
+    weights = safetensors.load_file(there / "model.safetensors")
+    name = next(name for name in weights if name.lower().endswith("norm.weight"))
+    weights[name][0] += 0.5  # one number
+    safetensors.save_file(weights, there / "model.safetensors", metadata={"format": "pt"})
+    message = r"CoLLM: the fingerprint of the weights of .*there is .*; expected .*, those of"
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "model")
+    with pytest.raises(ValueError, match=message):
+        CoLLM(llm=there, pretrained=tmp_path / "model", **SMALL).fit(train, CATALOG)
+    loaded = CoLLM.load(tmp_path / "model", llm=moved)
+    np.testing.assert_array_equal(loaded.score_rows(test), scores)
+    over = CoLLM(llm=moved, pretrained=tmp_path / "model", **SMALL).fit(train, CATALOG)
+    np.testing.assert_array_equal(over.score_rows(test), scores)
+    shutil.rmtree(there)
+    with pytest.raises(FileNotFoundError, match="there"):
+        load(tmp_path / "model")
+
+
+def test_parts_have_the_seed_of_the_whole_or_their_own(
+    folders: dict[str, Path], train: Feedback
+) -> None:
+    random = {name: value for name, value in NOISE.items() if name != "device"}
+    settings = SMALL | {"collaborative_params": random, "candidates": "MF"}
+    settings |= {"candidate_params": random | {"seed": 7}}
+    model = CoLLM(llm=folders["BERT"], **settings, seed=3).fit(train, CATALOG)
+    for part, seed in ((model._part, 3), (model._first, 7)):
+        assert (part.seed, part.device) == (seed, "cpu")
+        alone = MF(**NOISE, seed=seed).fit(train if part is model._part else train.likes)
+        np.testing.assert_array_equal(part.item_vectors, alone.item_vectors)
+
+
 # On a pre-trained one
 
 
@@ -987,7 +1028,9 @@ def test_mappers_stand_on_a_saved_models_lora(
     over = tmp_path / "moved"
     for message, params in {
         "CoLLM: lora_rank of the model in .*moved is 8; expected 4, as here": {"lora_rank": 4},
-        "CoLLM: llm of the model in .*moved is .*Llama": {"llm": folders["BERT"]},
+        "CoLLM: the fingerprint of the weights of .*BERT is .*; expected .*, those of .*moved": {
+            "llm": folders["BERT"]
+        },
         "CoLLM: pretrained is .*moved; expected None with stages='text'": {"stages": "text"},
     }.items():
         given = SMALL | {"llm": folders["Llama"], "pretrained": over} | params

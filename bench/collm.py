@@ -6,17 +6,16 @@ Rows are pairs of a user and a film, liked or not, train before valid before tes
 stop by AUC on `valid_small`. Rated by AUC and user AUC on all test rows, on those whose user and
 film have three rows of train or more ("warm"), and on the others. The language model is
 all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on texts ("text") and one
-of the mapper for each collaborative model. With seed 0, over MF, come the ablations:
-vectors drawn at random, users' vectors handed to other users, and the mean of the two parents'
-probabilities. What is finished is kept under --runs and read back; --parents leaves it at
-the collaborative models.
+of the mapper for each collaborative model. With seed 0, over MF, come the ablations: vectors drawn
+at random (those of users whom train doesn't know are folded into random ones) and what was learned
+of users handed to other users. With each seed comes the mean of MF's and text's probabilities. What
+is finished is kept under --runs and read back; --parents leaves it at the collaborative models.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,8 @@ import numpy as np
 from results import once, write_result
 
 from pyhybrid import MF, Catalog, CoLLM, ESLERFactors, LightGCN, SASRec
-from pyhybrid.data import Feedback, read_feedback
+from pyhybrid.data import read_feedback
+from pyhybrid.data.ids import positions
 from pyhybrid.data.text_files import find, read_table
 from pyhybrid.pointwise import rate
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyhybrid import Recommender
+    from pyhybrid.data import Feedback
+    from pyhybrid.models.collm_network import CoLLMNetwork
 
 COLUMNS = {"user": "uid", "item": "iid", "label": "label"}
 METRIC = "auc"
@@ -69,12 +71,13 @@ PROMPTS = {
 
 
 class Permuted(CoLLM):
-    """Hand each user's vectors to another user, in training and in scoring."""
+    """Hand what was learned of each user to another one, for good."""
 
-    def _vectors(self, rows: Feedback) -> NDArray[np.float32]:
-        order = np.random.default_rng(0).permutation(len(rows.user_ids)).astype(np.int32)
-        others = replace(rows, users=order[rows.users], seen=np.zeros_like(rows.seen))
-        return super()._vectors(others)
+    def _network(self, *given: Any) -> CoLLMNetwork:
+        if self._language is None:
+            order = np.random.default_rng(0).permutation(len(self._part.user_ids))
+            self._part.user_ids = self._part.user_ids[order]
+        return super()._network(*given)
 
 
 class Data:
@@ -89,14 +92,25 @@ class Data:
         )
         ids = {"item_ids": self.catalog.item_ids}
         self.train = read_feedback(find(folder, "train.csv"), **COLUMNS, **ids)
-        self.valid = read_feedback(find(folder, "valid_small.csv"), **COLUMNS, earlier=self.train)
         whole = read_feedback(find(folder, "valid.csv"), **COLUMNS, earlier=self.train)
+        # `valid_small` is half of `valid` in no order: histories are those of the whole.
+        small = read_feedback(find(folder, "valid_small.csv"), **COLUMNS, earlier=self.train)
+        self.valid = whole.select(
+            np.flatnonzero(np.isin(_pairs(whole, whole), _pairs(small, whole)))
+        )
         self.test = read_feedback(find(folder, "test.csv"), **COLUMNS, earlier=whole)
         self.warm = self.test.known(self.train, least=3)
 
     def rated(self, scores: NDArray[np.floating[Any]]) -> dict[str, Any]:
         """Rate scores of the test rows: all, warm and cold."""
         return rate(self.test, scores, groups={"warm": self.warm, "cold": ~self.warm})
+
+
+def _pairs(rows: Feedback, axes: Feedback) -> NDArray[np.int64]:
+    """Number the rows' pairs of user and item by other axes."""
+    users = positions(rows.user_ids, axes.user_ids, "collm.py")[rows.users]
+    items = positions(rows.item_ids, axes.item_ids, "collm.py")[rows.items]
+    return users * len(axes.item_ids) + items
 
 
 def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
@@ -161,6 +175,8 @@ def main(folder: Path, runs: Path, seeds: list[int], *, parents_alone: bool) -> 
             )
             rows.setdefault(name, []).append(figures)
             print(seed, name, {key: figures[key] for key in ("valid", "auc", "uauc")}, flush=True)
+        users, items = MF.load(runs / f"MF_{seed}" / "model").row_vectors(data.test)
+        rows.setdefault("MF, biases alone", []).append(data.rated(users[:, -1] + items[:, -2]))
         if parents_alone:
             continue
         parents = [np.load(runs / f"{name}_{seed}" / "scores.npy") for name in ("MF", "text")]

@@ -69,6 +69,32 @@ def tiny_llama(**changes: Any) -> Any:
         return LlamaForCausalLM(LlamaConfig(**given))
 
 
+def tiny_lfm2() -> Any:
+    """Make a causal model of which one layer remembers what a convolution saw, no keys."""
+    import torch
+    from transformers import Lfm2Config, Lfm2ForCausalLM
+
+    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    layers = {"layer_types": ["conv", "full_attention"]}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Lfm2ForCausalLM(Lfm2Config(vocab_size=320, **sizes, **heads, **special, **layers))
+
+
+def tiny_gemma() -> Any:
+    """Make a causal model that multiplies the embeddings of its table."""
+    import torch
+    from transformers import GemmaConfig, GemmaForCausalLM
+
+    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return GemmaForCausalLM(GemmaConfig(vocab_size=320, **sizes, **heads))
+
+
 def tiny_bert(**changes: Any) -> Any:
     import torch
     from transformers import BertConfig, BertModel

@@ -9,7 +9,6 @@ can be trained are LoRA weights beside them, and what the vectors come from.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyhybrid.checks import count, switch
@@ -18,7 +17,7 @@ from pyhybrid.llm.loading import load_network, require_transformers
 from pyhybrid.llm.lora import add_lora, lora_weights, set_tensors
 from pyhybrid.llm.networks import LanguageNetwork
 from pyhybrid.llm.prompts import Prompt
-from pyhybrid.llm.tokens import PromptTokenizer, TokenBatch, TokenRow
+from pyhybrid.llm.tokens import Prefix, PromptTokenizer, TokenBatch
 
 if TYPE_CHECKING:
     import os
@@ -38,22 +37,6 @@ __all__ = ["Backbone", "Prefix"]
 _MAX_TOKENS = 1024
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prefix:
-    """Hold the beginning of prompts as a causal model has read it.
-
-    Attributes:
-        row: Its tokens, and the prompt without the titles for which there was no room.
-        cache: Its keys and values in each layer; scoring leaves them as they are.
-    """
-
-    row: TokenRow
-    cache: Any
-
-    def __len__(self) -> int:
-        return len(self.row.ids)
-
-
 class Backbone:
     """Answer yes or no to prompts with soft tokens by a language model whose weights stay.
 
@@ -66,6 +49,8 @@ class Backbone:
 
     Attributes:
         kind: "causal" or "encoder".
+        shares_prefixes: Whether many prompts can go on from one `prefix`: a causal model's whose
+            layers all remember keys and values.
         hidden_size: The dimension of a soft token.
         max_tokens: A prompt's length at most, special and soft tokens counted.
         module: All weights, the network's and the head's, to move or to train.
@@ -119,6 +104,7 @@ class Backbone:
         self.who = who
         self._network = LanguageNetwork(who, network, kind)
         self.kind, self.hidden_size = self._network.kind, self._network.token_dim
+        self.shares_prefixes = self._network.shares_prefixes
         if len(tokenizer) > self._network.vocabulary:
             what = "the number of the tokenizer's tokens"
             expected = f"{self._network.vocabulary} or less, as the network has"
@@ -203,6 +189,14 @@ class Backbone:
         rows = self._tokens.rows(prompts, before=after.row if after else None)
         return self._tokens.batch(rows, start=len(after) if after else 0, device=self.device)
 
+    def lengths(self, prompts: Sequence[Prompt]) -> NDArray[np.int64]:
+        """Return how many tokens whole prompts have, were there room for all: int64 (prompts,)."""
+        return self._tokens.lengths(prompts)
+
+    def word_size(self) -> Tensor:
+        """Return the root mean square of words' embeddings as prompts have them: float32 ()."""
+        return self._network.word_size()
+
     def embed(self, batch: TokenBatch, vectors: Tensor | None = None) -> Tensor:
         """Return the tokens' embeddings, those at slots replaced: (rows, length, hidden_size).
 
@@ -276,14 +270,17 @@ class Backbone:
             room: How many of `max_tokens` are left to what follows, at the cost of titles.
 
         Raises:
-            ValueError: If the model is an encoder, which reads a prompt's beginning by its end;
-                or in training mode; or the prompt does not fit or has no token.
+            ValueError: If the model is an encoder, which reads a prompt's beginning by its end, or
+                does not share prefixes; or in training mode; or the prompt does not fit or has no
+                token.
         """
         import torch
 
-        if self.kind != "causal":
+        if not self.shares_prefixes:
             what, way_out = "the model of a prefix", "use yes_no with whole prompts"
-            raise ValueError(describe(self.who, what, "an encoder", "a causal one", way_out))
+            found = "an encoder" if self.kind == "encoder" else "one with other memories"
+            expected = "a causal one whose layers remember keys and values"
+            raise ValueError(describe(self.who, what, found, expected, way_out))
         self._require_eval("prefix")
         [row] = self._tokens.rows([prompt], room=count(self.who, "room", room, least=0))
         if not row.ids:

@@ -26,6 +26,7 @@ _ENDINGS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     ("encoder", ("Model", "ForMaskedLM")),
 )
 _HEAD_DEVIATION = 0.02
+_WORDS = 1 << 15  # tokens that the size of embeddings goes by
 _SAMPLED = 10_000  # numbers of a weight that its fingerprint goes by
 # What some networks do to logits after the last layer's product, as their configurations name it
 _LOGIT_CHANGES = (
@@ -120,6 +121,17 @@ class LanguageNetwork:
         embedded: Tensor = self._embeddings(ids)
         return embedded.detach()
 
+    def word_size(self) -> Tensor:
+        """Return the root mean square of tokens' embeddings: float32 ().
+
+        Of what `embed` gives: some networks multiply what stands in their table.
+        """
+        import torch
+
+        step = 1 + self.vocabulary // _WORDS
+        ids = torch.arange(0, self.vocabulary, step, device=self.device)
+        return self.embed(ids).float().square().mean().sqrt()
+
     def states(
         self, embedded: Tensor, mask: Tensor, positions: Tensor, cache: Any = None
     ) -> Tensor:
@@ -141,6 +153,13 @@ class LanguageNetwork:
             given["cache" if named else "past_key_values"] = cache
         states: Tensor = self._body(**given).last_hidden_state
         return states
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether what one prompt leaves in a cache can be taken by many that go on from it."""
+        if self.kind == "encoder":
+            return False
+        return all(hasattr(one, "batch_repeat_interleave") for one in self.new_cache().layers)
 
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values."""

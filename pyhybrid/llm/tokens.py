@@ -8,7 +8,7 @@ a special token can come out of a text, whatever stands in a title.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,11 +18,12 @@ from pyhybrid.errors import describe
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from pyhybrid.llm.prompts import Prompt
 
-__all__ = ["PromptTokenizer", "TokenBatch", "TokenRow"]
+__all__ = ["Prefix", "PromptTokenizer", "TokenBatch", "TokenRow"]
 
 _KEPT = 1000  # ends of prompts
 
@@ -36,6 +37,22 @@ class TokenRow(NamedTuple):
     ids: list[int]
     slots: list[list[int]]
     prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix:
+    """Hold the beginning of prompts as a causal model has read it.
+
+    Attributes:
+        row: Its tokens, and the prompt without the titles for which there was no room.
+        cache: Its keys and values in each layer; scoring leaves them as they are.
+    """
+
+    row: TokenRow
+    cache: Any
+
+    def __len__(self) -> int:
+        return len(self.row.ids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +80,13 @@ class TokenBatch:
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
+
+    def part(self, start: int, stop: int) -> TokenBatch:
+        """Take some rows, with the padding that they have."""
+        fields = ("ids", "mask", "positions", "slots")
+        taken: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in fields}
+        answers = None if self.answers is None else self.answers[start:stop]
+        return replace(self, **taken, answers=answers)
 
     @property
     def last(self) -> Tensor:
@@ -120,6 +144,10 @@ class PromptTokenizer:
             if len(row.ids) > limit:
                 rows[number] = self._shortened(number, row.prompt, limit, before)
         return rows
+
+    def lengths(self, prompts: Sequence[Prompt]) -> NDArray[np.int64]:
+        """Return how many tokens whole prompts have, were there room for all: int64 (prompts,)."""
+        return np.array([len(row.ids) for row in self._rows(prompts, None)], dtype=np.int64)
 
     def batch(
         self, rows: Sequence[TokenRow], *, start: int = 0, ask: bool = True, device: Any = "cpu"

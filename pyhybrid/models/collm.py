@@ -22,7 +22,8 @@ With ``stages="joint"`` LoRA and mapper are learned together.
 What is otherwise than in the authors' code: the words of the prompt, the item's token stands before
 its title and both at the end, so that candidates share what is before them; vectors are brought to
 a mean square of 1 before g, and to that of the words' embeddings behind it; and beside causal
-models a text encoder serves, with a linear layer for yes and no, learned with LoRA.
+models a text encoder serves, with a linear layer for yes and no, learned with LoRA. Not here: the
+collaborative model tuned with the mapper, and DIN, whose users' vectors depend on the item.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CoLLM"]
 
+_ROWS = 8192  # whose histories are in memory at once
 _SAMPLE = 10_000  # rows that tell the size of collaborative vectors
 _PARTS_SHARE = 0.1  # of a fit, for the progress bar
 
@@ -83,10 +85,12 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
     ``fit(validation=Feedback, metric="auc")`` stops each stage by it.
 
     `recommend` ranks the candidates of a sooner model anew, or what `among` allows; a causal
-    language model reads what it knows of a user once for all of them.
+    language model reads what it knows of a user once for all of them. It goes by histories alone;
+    `score_rows` knows the users of the training where the collaborative model does, such as MF.
 
     Memory: the language model's weights, 4 bytes each in float32 (90 MB for all-MiniLM-L6-v2,
-    2.4 GB for Qwen/Qwen3-0.6B), 2 in bfloat16; and a batch's activations (see `checkpointing`).
+    2.4 GB for Qwen/Qwen3-0.6B), 2 in bfloat16; and a batch's activations (see `checkpointing`), or
+    in scoring those of 16,384 tokens at once.
 
     Args:
         llm: The language model, by name or folder (extra ``llm``): a causal one, or a text encoder.
@@ -99,8 +103,8 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
             the place of the first stage; several mappers can stand on one. Not for "text".
         answer: What a score is: "yes", the logit of yes; or "yes-no", less that of no.
         titles: The last so many liked titles stand in the prompt.
-        max_tokens: Of a prompt; its oldest titles are left out where there is no room. None: 1024,
-            or what the model takes.
+        max_tokens: Of a prompt; its oldest titles are left out where there is no room, and an
+            item's own is cut where that is not enough. None: 1024, or what the model takes.
         tokens: Soft tokens a user, and an item.
         mapper_width: The mapper's hidden layer is so many times as wide as its input.
         lora_rank: Width of the LoRA weights.
@@ -272,6 +276,8 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
                 network.backbone.load_lora_state(lora)
             if self._part is not None:
                 network.set_scale(self._vectors(some_rows(self._rows, _SAMPLE, self.seed)))
+            slots = 0 if self._part is None else self.tokens
+            self._titles = self._titles.fitted_to(network.backbone, slots)
             self._language = network
         language: CoLLMNetwork = self._language
         language.begin(self._stage)
@@ -338,11 +344,13 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
         from pyhybrid.models.collm_scoring import score_prompts
 
         network, known = self._ready(), np.flatnonzero(items >= 0)
-        asked = rows.select(known)
-        liked, titles = self._titles.liked(asked.histories()), self._titles.of(items[known])
-        vectors = self._vectors(asked) if network.slots else None
         scores = np.zeros(len(rows), dtype=np.float32)
-        scores[known] = score_prompts(network, liked, titles, vectors)
+        for first in range(0, len(known), _ROWS):  # whole histories are long
+            part = known[first : first + _ROWS]
+            asked = rows.select(part)
+            liked, titles = self._titles.liked(asked.histories()), self._titles.of(items[part])
+            vectors = self._vectors(asked) if network.slots else None
+            scores[part] = score_prompts(network, liked, titles, vectors)
         return scores
 
     def _pair_scores(
@@ -354,7 +362,7 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
         liked, titles = self._titles.liked(histories), self._titles.of(items)
         users = of_items = None
         if network.slots:
-            users = part.user_vectors(histories.with_items(part.item_ids, unknown="drop"))
+            users = part._stranger_vectors(histories.with_items(part.item_ids, unknown="drop"))
             there = positions(self.item_ids, part.item_ids, "CoLLM")
             of_items = part._item_table()[there[items]]
         return score_pairs(network, liked, users, rows, titles, of_items)

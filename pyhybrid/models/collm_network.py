@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -57,9 +57,7 @@ class CoLLMNetwork(nn.Module):
             nn.init.zeros_(hidden.bias)
             nn.init.zeros_(out.bias)
             self.mapper = nn.Sequential(hidden, nn.ReLU(), out)
-        network: Any = self.language["network"]
-        words = network.get_input_embeddings().weight.detach().float()
-        self.register_buffer("size", words.square().mean().sqrt())
+        self.register_buffer("size", backbone.word_size())
         self.register_buffer("scale", torch.ones(2))
         self._is_mapping = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from pyhybrid.data.feedback import Feedback
 from pyhybrid.data.ids import positions
 from pyhybrid.errors import describe
+from pyhybrid.models.collm_prompts import prompts_of
 from pyhybrid.models.sequential import ordered_events
 
 if TYPE_CHECKING:
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
+    from pyhybrid.llm.backbone import Backbone
 
 __all__ = ["Batch", "Titles", "drawn_rows", "row_batches", "some_rows"]
 
 _TITLE = 80  # characters of a title
+_ENCODED = 1000  # titles whose tokens are counted at once
 _POOL = 16  # batches whose rows are sorted by length, so that little of a batch is padding
 
 
@@ -68,6 +72,28 @@ class Titles:
         known = catalog.select(item_ids)
         titles: Any = known.fields["title"] if "title" in known.fields else known.texts()
         return cls([str(title)[:_TITLE] for title in titles], item_ids, last)
+
+    def fitted_to(self, backbone: Backbone, tokens: int) -> Titles:
+        """Cut the ends of titles for which a prompt has no room, though it name no history.
+
+        Args:
+            backbone: What reads the prompts.
+            tokens: Soft tokens of an item in them, and of a user.
+        """
+
+        def is_too_long(some: list[str]) -> NDArray[np.bool_]:
+            asked = prompts_of([[]] * len(some), some, tokens)
+            found: NDArray[np.bool_] = backbone.lengths(asked) > backbone.max_tokens
+            return found
+
+        texts = list(self.texts)
+        for first in range(0, len(texts), _ENCODED):
+            for place in first + np.flatnonzero(is_too_long(texts[first : first + _ENCODED])):
+                text = texts[place]
+                ends = range(1, len(text) + 1)
+                kept = bisect_left(ends, True, key=lambda end: is_too_long([text[:end]])[0])
+                texts[place] = text[:kept]
+        return Titles(texts, self.item_ids, self.last)
 
     def of(self, items: NDArray[Any]) -> list[str]:
         """Return the titles of items at some positions of the axis."""
@@ -132,6 +158,7 @@ def row_batches(
     for first in range(0, len(order), _POOL * size):
         pool = order[first : first + _POOL * size]
         liked = titles.liked(rows.select(pool).histories())
+        own_vectors = None if vectors is None else vectors(rows.select(pool))  # of many at once
         near = np.argsort([len("".join(some)) for some in liked], kind="stable")
         for start in generator.permutation(np.arange(0, len(pool), size)):
             own = near[start : start + size]
@@ -139,6 +166,6 @@ def row_batches(
             yield Batch(
                 [liked[place] for place in own],
                 titles.of(items[chosen]),
-                None if vectors is None else vectors(rows.select(chosen)),
+                None if own_vectors is None else own_vectors[own],
                 rows.labels[chosen].astype(np.float32),
             )

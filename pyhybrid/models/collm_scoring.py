@@ -10,19 +10,20 @@ import torch
 from pyhybrid.models.collm_prompts import about_item, about_user, prompts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pyhybrid.llm.backbone import Prefix
     from pyhybrid.llm.prompts import Prompt
+    from pyhybrid.llm.tokens import Prefix, TokenBatch
     from pyhybrid.models.collm_network import CoLLMNetwork
 
 __all__ = ["score_pairs", "score_prompts"]
 
 _SCORED = 256  # prompts at once
 _SCORED_ON_CPU = 32  # after one prefix
+_TOKENS = 1 << 14  # of prompts at once, a prefix counted for each
 
 
 def score_prompts(
@@ -46,9 +47,11 @@ def score_prompts(
         rows = order[first : first + _SCORED]
         own = [liked[row] for row in rows], [titles[row] for row in rows]
         batch = network.backbone.encode(prompts_of(*own, network.slots))
-        part = None if vectors is None else _there(network, vectors[rows])
-        with torch.inference_mode():
-            scores[rows] = network(batch, part).float().cpu().numpy()
+        for start, stop in _parts(batch):
+            part = None if vectors is None else _there(network, vectors[rows[start:stop]])
+            with torch.inference_mode():
+                found = network(batch.part(start, stop), part)
+            scores[rows[start:stop]] = found.float().cpu().numpy()
     return scores
 
 
@@ -62,7 +65,7 @@ def score_pairs(
 ) -> NDArray[np.float32]:
     """Score pairs of a user and an item: float32 (pairs,).
 
-    A causal model reads what it knows of a user once.
+    A causal model reads what it knows of a user once, if what it remembers can be shared.
 
     Args:
         network: In evaluation mode.
@@ -72,7 +75,7 @@ def score_pairs(
         titles: The pairs' items.
         items: float32 (pairs, dim), or None.
     """
-    if network.backbone.kind == "causal":
+    if network.backbone.shares_prefixes:
         return _score_after_users(network, liked, users, rows, titles, items)
     vectors = None
     if users is not None and items is not None:
@@ -130,12 +133,21 @@ def _after(
     order = np.argsort([len("".join(ending.texts)) for ending in endings], kind="stable")
     for first in range(0, len(order), size):
         part = order[first : first + size]
-        batch, soft = backbone.encode([endings[place] for place in part], after=prefix), None
-        if items is not None:
-            soft = network.soft_tokens(_there(network, items[pairs[part], None]), side=1)
-        found = network.scores(backbone.yes_no_after(prefix, batch, soft))
-        scores[part] = found.float().cpu().numpy()
+        batch = backbone.encode([endings[place] for place in part], after=prefix)
+        for start, stop in _parts(batch):
+            own, soft = part[start:stop], None
+            if items is not None:
+                soft = network.soft_tokens(_there(network, items[pairs[own], None]), side=1)
+            yes_no = backbone.yes_no_after(prefix, batch.part(start, stop), soft)
+            scores[own] = network.scores(yes_no).float().cpu().numpy()
     return scores
+
+
+def _parts(batch: TokenBatch) -> Iterator[tuple[int, int]]:
+    """Part a batch where its tokens are too many to be read at once."""
+    size = max(1, _TOKENS // (batch.start + batch.ids.shape[1]))
+    for start in range(0, len(batch), size):
+        yield start, min(start + size, len(batch))
 
 
 def _there(network: CoLLMNetwork, array: NDArray[np.float32]) -> Tensor:

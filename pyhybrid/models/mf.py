@@ -226,15 +226,10 @@ class MF(LearnsFromRows, VectorRecommender):
             vectors[row, -2] = 1
         return vectors
 
-    def row_vectors(self, rows: Feedback) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the vectors of each row's user and item, as `VectorScores.row_vectors` does.
-
-        Users of the training have what was learned of them, others are folded in. The bias of the
-        one side stays where the other one is unknown.
-        """
-        vectors, items = super().row_vectors(rows)
+    def _stranger_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        vectors = self.user_vectors(histories)
         vectors[:, -2] = 1
-        return vectors, items
+        return vectors
 
     def _item_table(self) -> NDArray[np.float32]:
         table = super()._item_table()
@@ -246,7 +241,7 @@ class MF(LearnsFromRows, VectorRecommender):
         vectors = np.empty((len(rows), self.dim + 2), dtype=np.float32)
         vectors[users >= 0] = self.learned_users[users[users >= 0]]
         new = np.flatnonzero(users < 0)
-        vectors[new] = self.user_vectors(self._row_histories(rows, new))
+        vectors[new] = self._stranger_vectors(self._row_histories(rows, new))
         return vectors
 
     def _item_directions(self) -> NDArray[np.float32]:

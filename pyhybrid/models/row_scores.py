@@ -37,7 +37,8 @@ class RowScores(ABC):
         """Score each row's item after the row's history: float32 (rows,).
 
         Labels are not looked at. What the model does not know adds nothing: its items are left out
-        of histories, and score 0, as does what it can't rank.
+        of histories, and score 0, as does what it can't rank. A score that is no number stays one,
+        so that a model that has come to grief is seen to have.
 
         Args:
             rows: Of any users and items, matched by their ids.
@@ -47,7 +48,7 @@ class RowScores(ABC):
             TypeError: If `rows` is no `Feedback`, or the ids of one side are strings.
         """
         scores = self._score_rows(rows, self._row_items("score_rows", rows))
-        return np.where(np.isfinite(scores), scores, np.float32(0))
+        return np.where(np.isneginf(scores), np.float32(0), scores)
 
     def _score_rows(self, rows: Feedback, items: NDArray[np.int64]) -> NDArray[np.float32]:
         """Score rows whose items are `items` on the axis, or -1: float32 (rows,)."""

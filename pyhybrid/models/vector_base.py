@@ -63,6 +63,10 @@ class VectorScores(Recommender):
         items = self._row_items("row_vectors", rows)
         return self._row_user_vectors(rows), self._item_table()[items]
 
+    def _stranger_vectors(self, histories: Interactions) -> NDArray[np.float32]:
+        """Encode histories for single pairs, where an item's bias counts after an empty one too."""
+        return self.user_vectors(histories)
+
     def _item_table(self) -> NDArray[np.float32]:
         """Return the vectors of all items on the axis, and last one for any other item."""
         table = np.zeros((len(self.item_ids) + 1, self.item_vectors.shape[1]), dtype=np.float32)
@@ -70,7 +74,7 @@ class VectorScores(Recommender):
         return table
 
     def _row_user_vectors(self, rows: Feedback) -> NDArray[np.float32]:
-        return self.user_vectors(self._row_histories(rows))
+        return self._stranger_vectors(self._row_histories(rows))
 
     def _score_rows(self, rows: Feedback, items: NDArray[np.int64]) -> NDArray[np.float32]:
         del items

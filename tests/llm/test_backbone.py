@@ -14,10 +14,11 @@ from tiny_models import (
     llama_tokenizer,
     saved_llama,
     tiny_bert,
+    tiny_gemma,
     tiny_llama,
 )
 
-from pyhybrid.llm import Backbone, History, Prompt, Slot, loading, lora
+from pyhybrid.llm import Backbone, History, Prompt, Slot, loading, lora, networks
 from pyhybrid.text import SentenceTransformerEncoder
 
 torch = pytest.importorskip("torch", reason="needs torch")
@@ -112,6 +113,22 @@ def test_slots_hold_the_vectors_and_other_positions_the_plain_lookup(make: Any) 
     users.scatter_(1, batch.slots[:, 0], value=True)
     users[1] = False  # the middle row's user stays
     assert torch.equal(changed, users)
+
+
+def test_the_size_of_words_is_that_of_the_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    for make, tokenizer in ((tiny_llama, llama_tokenizer), (tiny_gemma, llama_tokenizer)):
+        network = make()
+        backbone = Backbone(network, tokenizer())
+        words = network.get_input_embeddings()(torch.arange(320)).detach()
+        assert float(backbone.word_size()) == pytest.approx(float(words.square().mean().sqrt()))
+        if make is tiny_gemma:
+            table = network.get_input_embeddings().weight.detach()
+            ratio = float(words.square().mean() / table.square().mean())
+            assert ratio == pytest.approx(HIDDEN, rel=0.01)
+        monkeypatch.setattr(networks, "_WORDS", 100)
+        some = words[::4].square().mean().sqrt()
+        assert float(backbone.word_size()) == pytest.approx(float(some))
+        monkeypatch.undo()
 
 
 @BOTH
@@ -410,7 +427,7 @@ def test_what_a_prefix_is_not_for_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=r"is training; .*module.eval\(\)"):
             call()
-    with pytest.raises(ValueError, match="is an encoder; expected a causal one; use yes_no"):
+    with pytest.raises(ValueError, match=r"is an encoder; expected a causal one .*; use yes_no"):
         encoder().prefix(ABOUT, vectors(1, 1))
     plain = llama_tokenizer()
     plain._tokenizer.post_processor = None

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from tiny_models import HIDDEN, SPECIAL, saved_bert, saved_llama
+from tiny_models import (
+    HIDDEN,
+    SPECIAL,
+    llama_tokenizer,
+    saved,
+    saved_bert,
+    saved_llama,
+    tiny_lfm2,
+)
 
 import pyhybrid
 from pyhybrid import MF, Catalog, CoLLM, Interactions, evaluate, load
 from pyhybrid.data import Feedback, splits
+from pyhybrid.llm.networks import LanguageNetwork
 from pyhybrid.models.collm_prompts import prompts_of
 from pyhybrid.models.collm_rows import Titles, row_batches
 from pyhybrid.pointwise import rate
@@ -500,6 +509,91 @@ def test_a_long_history_loses_its_oldest_titles_whoever_else_is_asked_about(
     ranking = model.recommend(histories, ITEMS, exclude_seen=False)
     found = np.take_along_axis(scores, ranking.items.astype(np.int64), axis=1)
     np.testing.assert_allclose(ranking.scores, found, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stages", ["text", "mapper"])
+def test_a_title_without_end_is_cut_and_breaks_nothing(
+    kind: str, stages: str, folders: dict[str, Path], train: Feedback
+) -> None:
+    titles = [*(f"Film {n}" for n in range(ITEMS)), "題" * 80]
+    catalog = Catalog.from_columns(np.arange(ITEMS + 1), title=titles)
+    params = SMALL | {"stages": stages, "max_tokens": 80, "top": ITEMS + 1}
+    model = CoLLM(llm=folders[kind], **params).fit(train, catalog)
+    new = model.item_ids.tolist().index(ITEMS)
+    texts = dict(zip(model.item_ids.tolist(), model._titles.texts, strict=True))
+    assert [texts[item] for item in range(ITEMS)] == titles[:-1]
+    kept = len(texts[ITEMS])
+    assert 0 < kept < 80
+    [fits, not_any_more] = model._language.backbone.lengths(
+        prompts_of([[], []], ["題" * kept, "題" * (kept + 1)], int(stages == "mapper"))
+    )
+    assert fits <= 80 < not_any_more
+    ranking = model.recommend(train.histories([190]), ITEMS + 1, among=[ITEMS], exclude_seen=False)
+    assert ranking.items[0, 0] == new
+    asked = Feedback.from_columns([1], [ITEMS], [True])
+    assert model.score_rows(asked)[0] != 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_do_not_depend_on_how_many_prompts_are_read_at_once(
+    kind: str, fitted: dict[str, CoLLM], test: Feedback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, histories = fitted[kind], test.histories([3, 4])
+    scores, ranking = model.score_rows(test), model.recommend(histories, ITEMS)
+    read = []
+    states = LanguageNetwork.states
+
+    def counted(self: Any, embedded: Any, mask: Any, *others: Any) -> Any:
+        read.append(mask.numel())
+        return states(self, embedded, mask, *others)
+
+    monkeypatch.setattr(LanguageNetwork, "states", counted)
+    monkeypatch.setattr("pyhybrid.models.collm._ROWS", 7)
+    monkeypatch.setattr("pyhybrid.models.collm_scoring._TOKENS", 150)
+    np.testing.assert_allclose(model.score_rows(test), scores, rtol=1e-4, atol=1e-5)
+    again = model.recommend(histories, ITEMS)
+    np.testing.assert_array_equal(again.items, ranking.items)
+    np.testing.assert_allclose(again.scores, ranking.scores, rtol=1e-4, atol=1e-5)
+    assert max(read) <= 150
+
+
+@pytest.mark.parametrize("collaborative", ["MF", "LightGCN", "SASRec"])
+def test_strangers_score_the_same_one_by_one_and_ranked(
+    collaborative: str, folders: dict[str, Path], train: Feedback
+) -> None:
+    """A stranger who took nothing but what nobody else knows, and one who took something known."""
+    wide = Catalog.from_columns(np.arange(ITEMS + 1), title=[f"Film {n}" for n in range(ITEMS + 1)])
+    params = SMALL | {"collaborative": collaborative, "collaborative_params": PARTS[collaborative]}
+    model = CoLLM(llm=folders["BERT"], **params, top=ITEMS + 1).fit(train, wide)
+    taken = Feedback.from_columns([900, 901], [ITEMS, 3], [True, True]).likes
+    for row, item in enumerate((ITEMS, 3)):
+        ranking = model.recommend(taken.select_users([row]), ITEMS, exclude_seen=False)
+        ranked, user = ranking.item_ids[ranking.items[0]], 900 + row
+        past = Feedback.from_columns([user], [item], [True])
+        labels = [False] * len(ranked)
+        rows = Feedback.from_columns([user] * len(ranked), ranked, labels, earlier=past)
+        np.testing.assert_allclose(model.score_rows(rows), ranking.scores[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_causal_model_that_shares_no_prefix_reads_whole_prompts(
+    folders: dict[str, Path], train: Feedback, test: Feedback, tmp_path: Path
+) -> None:
+    folder = saved(tmp_path / "lfm2", tiny_lfm2(), llama_tokenizer())
+    model = CoLLM(llm=folder, **SMALL).fit(train, CATALOG)
+    backbone = model._language.backbone
+    assert not backbone.shares_prefixes
+    with pytest.raises(ValueError, match="the model of a prefix is one with other memories"):
+        backbone.prefix(prompts_of([[]], ["Film"])[0])
+    ranking = model.recommend(test.histories([5]), 3)
+    assert np.isfinite(ranking.scores).all()
+
+
+def test_a_score_that_is_no_number_is_not_hidden(folders: dict[str, Path], train: Feedback) -> None:
+    model = CoLLM(llm=folders["BERT"], **SMALL).fit(train, CATALOG)
+    with torch.no_grad():
+        model._language.mapper[2].weight[0, 0] = float("nan")
+    assert np.isnan(model.score_rows(train)).all()
 
 
 # What is learned

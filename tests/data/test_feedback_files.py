@@ -184,6 +184,22 @@ def test_real_histories_are_those_published(real) -> None:
     assert (real["test"].seen == 0).sum() == 62
 
 
+def test_real_rows_that_were_drawn_have_the_histories_of_the_whole(real) -> None:
+    stream = pa.input_stream(str(REAL / "valid_small.csv.zst"), compression="zstd")
+    small = pd.read_csv(stream, usecols=["uid", "iid", "his"], dtype={"his": str})
+    whole = real["valid"]
+    pairs = zip(whole.user_ids[whole.users], whole.item_ids[whole.items], strict=True)
+    places = {pair: place for place, pair in enumerate(pairs)}
+    rows = whole.select([places[pair] for pair in zip(small["uid"], small["iid"], strict=True)])
+    expected = [[int(item) for item in str(his).split()] for his in small["his"].fillna("")]
+    assert history_ids(rows) == expected
+    # In the order in which they were drawn, they would not.
+    read = read_feedback(
+        REAL / "valid_small.csv.zst", user="uid", item="iid", label="label", earlier=real["train"]
+    )
+    assert np.mean([own == his for own, his in zip(history_ids(read), expected, strict=True)]) < 0.1
+
+
 def test_real_histories_by_time_are_the_same(real) -> None:
     earlier = None
     for name, rows in real.items():

@@ -58,7 +58,7 @@ PARENTS: dict[str, tuple[Callable[..., Recommender], dict[str, Any]]] = {
     "MF": (MF, {}),
     "LightGCN": (LightGCN, {}),
     "SASRec": (SASRec, SASREC),
-    "ESLERFactors": (ESLERFactors, {"l2": 100.0}),
+    "ESLERFactors": (ESLERFactors, {"l2": 300.0}),  # likewise
 }
 PROMPTS = {
     "titles": 5,

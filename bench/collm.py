@@ -1,6 +1,7 @@
 """CoLLM on its authors' own split of MovieLens-1M: each collaborative model, text alone, and both.
 
     python bench/collm.py [../shared/data/collm-ml-1m] [--runs ...] [--seeds 0 1 2] [--parents]
+                          [--finished]
 
 Rows are pairs of a user and a film, liked or not, train before valid before test in time; models
 stop by AUC on `valid_small`. Rated by AUC and user AUC on all test rows, on those whose user and
@@ -9,7 +10,8 @@ all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on tex
 of the mapper for each collaborative model. With seed 0, over MF, come the ablations: vectors drawn
 at random (those of users whom train doesn't know are folded into random ones) and what was learned
 of users handed to other users. With each seed comes the mean of MF's and text's probabilities. What
-is finished is kept under --runs and read back; --parents leaves it at the collaborative models.
+is finished is kept under --runs and read back; --parents leaves it at the collaborative models,
+--finished at what is there, of whichever seeds.
 """
 
 from __future__ import annotations
@@ -160,14 +162,28 @@ def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
     return found
 
 
-def main(folder: Path, runs: Path, seeds: list[int], *, parents_alone: bool) -> None:
+def from_finished(data: Data, runs: Path, seed: int) -> dict[str, NDArray[np.floating[Any]]]:
+    """Give test scores that follow from runs of a seed: MF's biases, the mean of two parents."""
+    found: dict[str, NDArray[np.floating[Any]]] = {}
+    mf, text = (runs / f"{name}_{seed}" for name in ("MF", "text"))
+    if (mf / "figures.json").exists():
+        users, items = MF.load(mf / "model").row_vectors(data.test)
+        found["MF, biases alone"] = users[:, -1] + items[:, -2]
+    if (mf / "figures.json").exists() and (text / "figures.json").exists():
+        parents = [np.load(run / "scores.npy").astype(np.float64) for run in (mf, text)]
+        found["mean of MF and text"] = np.mean([1 / (1 + np.exp(-one)) for one in parents], axis=0)
+    return found
+
+
+def main(folder: Path, runs: Path, seeds: list[int], only: str | None) -> None:
     data = Data(folder)
     rows: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
         for name, make in arms(seed, runs).items():
-            if parents_alone and name not in PARENTS:
-                continue
             run = runs / f"{name.replace(', ', '_').replace(' ', '_')}_{seed}"
+            is_there = (run / "figures.json").exists()
+            if (only == "parents" and name not in PARENTS) or (only == "finished" and not is_there):
+                continue
             model = make()
             settings = {k: v for k, v in model.params.items() if k not in ("pretrained", "device")}
             figures = once(
@@ -175,13 +191,8 @@ def main(folder: Path, runs: Path, seeds: list[int], *, parents_alone: bool) -> 
             )
             rows.setdefault(name, []).append(figures)
             print(seed, name, {key: figures[key] for key in ("valid", "auc", "uauc")}, flush=True)
-        users, items = MF.load(runs / f"MF_{seed}" / "model").row_vectors(data.test)
-        rows.setdefault("MF, biases alone", []).append(data.rated(users[:, -1] + items[:, -2]))
-        if parents_alone:
-            continue
-        parents = [np.load(runs / f"{name}_{seed}" / "scores.npy") for name in ("MF", "text")]
-        mean = sum(1 / (1 + np.exp(-scores.astype(np.float64))) for scores in parents) / 2
-        rows.setdefault("mean of MF and text", []).append(data.rated(mean))
+        for name, scores in from_finished(data, runs, seed).items():
+            rows.setdefault(name, []).append(data.rated(scores))
     write_result("collm", {"seeds": seeds, "published": PUBLISHED, "rows": rows})
 
 
@@ -193,6 +204,8 @@ if __name__ == "__main__":
     )
     parser.add_argument("--runs", type=Path, default=root / "build/runs/collm")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--parents", action="store_true")
+    which = parser.add_mutually_exclusive_group()
+    for name in ("parents", "finished"):
+        which.add_argument(f"--{name}", action="store_const", const=name, dest="only")
     given = parser.parse_args()
-    main(given.folder, given.runs, given.seeds, parents_alone=given.parents)
+    main(given.folder, given.runs, given.seeds, given.only)

@@ -208,7 +208,9 @@ def collm() -> str:
         for groups in (runs, *([run[key] for run in runs] for key in ("warm", "cold"))):
             figures = [[group[metric] for group in groups] for metric in ("auc", "uauc")]
             cells.append(", ".join(map(_spread, figures)))
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        of_all = len(runs) == len(result["seeds"])
+        seeds = "" if of_all else f" ({len(runs)} of {len(result['seeds'])} seeds)"
+        lines.append(f"| {name}{seeds} | " + " | ".join(cells) + " |")
     runs = [run for rows in result["rows"].values() for run in rows if "ran_on" in run]
     return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/collm.py`)"])
 

@@ -9,20 +9,21 @@ film have three rows of train or more ("warm"), and on the others. The language 
 all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on texts ("text") and one
 of the mapper for each collaborative model. With seed 0, over MF, come the ablations: vectors drawn
 at random (those of users whom train doesn't know are folded into random ones) and what was learned
-of users handed to other users. With each seed comes the mean of MF's and text's probabilities. What
-is finished is kept under --runs and read back; --parents leaves it at the collaborative models,
---finished at what is there, of whichever seeds.
+of users, or of users and films, handed to others. With each seed comes the mean of MF's and text's
+probabilities. What is finished is kept under --runs and read back; --parents leaves it at the
+collaborative models, --finished at what is there. What the result holds of other seeds stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from results import once, write_result
+from results import RESULTS, once, read, write_result
 
 from pyhybrid import MF, Catalog, CoLLM, ESLERFactors, LightGCN, SASRec
 from pyhybrid.data import read_feedback
@@ -62,6 +63,7 @@ PARENTS: dict[str, tuple[Callable[..., Recommender], dict[str, Any]]] = {
     "SASRec": (SASRec, SASREC),
     "ESLERFactors": (ESLERFactors, {"l2": 300.0}),  # likewise
 }
+FOLLOW = ("MF, biases alone", "mean of MF and text")
 PROMPTS = {
     "titles": 5,
     "max_tokens": 64,
@@ -72,14 +74,24 @@ PROMPTS = {
 }
 
 
-class Permuted(CoLLM):
-    """Hand what was learned of each user to another one, for good."""
+class UsersPermuted(CoLLM):
+    """Hand what MF learned of each user to another one, for good."""
 
     def _network(self, *given: Any) -> CoLLMNetwork:
         if self._language is None:
-            order = np.random.default_rng(0).permutation(len(self._part.user_ids))
-            self._part.user_ids = self._part.user_ids[order]
+            self._permute(np.random.default_rng(0))
         return super()._network(*given)
+
+    def _permute(self, random: np.random.Generator) -> None:
+        self._part.user_ids = random.permutation(self._part.user_ids)
+
+
+class AllPermuted(UsersPermuted):
+    """Hand what MF learned of each user, and of each item, to another one."""
+
+    def _permute(self, random: np.random.Generator) -> None:
+        super()._permute(random)
+        self._part.item_vectors = random.permutation(self._part.item_vectors)
 
 
 class Data:
@@ -129,7 +141,7 @@ def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     scores = model.score_rows(data.test)
     np.save(folder / "scores.npy", scores)
-    if not isinstance(model, Permuted):
+    if not isinstance(model, UsersPermuted):
         model.save(folder / "model")
     if isinstance(model, ESLERFactors):
         valid = rate(data.valid, model.score_rows(data.valid))[METRIC]
@@ -158,7 +170,8 @@ def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
     if seed == 0:
         # One step of no length: the vectors stay as they were drawn.
         found["CoLLM, random vectors"] = over("MF", epochs=1, lr=1e-12)
-        found["CoLLM, MF, users permuted"] = over("MF", Permuted)
+        found["CoLLM, MF, users permuted"] = over("MF", UsersPermuted)
+        found["CoLLM, MF, users and items permuted"] = over("MF", AllPermuted)
     return found
 
 
@@ -168,10 +181,10 @@ def from_finished(data: Data, runs: Path, seed: int) -> dict[str, NDArray[np.flo
     mf, text = (runs / f"{name}_{seed}" for name in ("MF", "text"))
     if (mf / "figures.json").exists():
         users, items = MF.load(mf / "model").row_vectors(data.test)
-        found["MF, biases alone"] = users[:, -1] + items[:, -2]
+        found[FOLLOW[0]] = users[:, -1] + items[:, -2]
     if (mf / "figures.json").exists() and (text / "figures.json").exists():
         parents = [np.load(run / "scores.npy").astype(np.float64) for run in (mf, text)]
-        found["mean of MF and text"] = np.mean([1 / (1 + np.exp(-one)) for one in parents], axis=0)
+        found[FOLLOW[1]] = np.mean([1 / (1 + np.exp(-one)) for one in parents], axis=0)
     return found
 
 
@@ -192,8 +205,37 @@ def main(folder: Path, runs: Path, seeds: list[int], only: str | None) -> None:
             rows.setdefault(name, []).append(figures)
             print(seed, name, {key: figures[key] for key in ("valid", "auc", "uauc")}, flush=True)
         for name, scores in from_finished(data, runs, seed).items():
-            rows.setdefault(name, []).append(data.rated(scores))
-    write_result("collm", {"seeds": seeds, "published": PUBLISHED, "rows": rows})
+            rows.setdefault(name, []).append({**data.rated(scores), "settings": {"seed": seed}})
+    every = with_earlier(rows)
+    found = sorted({row["settings"]["seed"] for several in every.values() for row in several})
+    write_result("collm", {"seeds": found, "published": PUBLISHED, "rows": every})
+
+
+def with_earlier(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Add what stands in the result of other seeds, and of arms that were left out.
+
+    Raises:
+        ValueError: If those have other settings.
+    """
+    stood = read("collm")["rows"] if (RESULTS / "collm.json").exists() else {}
+    every: dict[str, list[dict[str, Any]]] = {}
+    for name in [*arms(0, Path()), *FOLLOW]:
+        of_seeds = {
+            row["settings"]["seed"]: row for row in [*stood.get(name, []), *rows.get(name, [])]
+        }
+        several = [of_seeds[seed] for seed in sorted(of_seeds)]
+        if any(_apart_from_seeds(row) != _apart_from_seeds(several[0]) for row in several):
+            raise ValueError(f"{name} stands in collm.json with other settings; delete the file")
+        if several:
+            every[name] = several
+    return every
+
+
+def _apart_from_seeds(row: dict[str, Any]) -> Any:
+    return json.loads(
+        json.dumps(row["settings"]),
+        object_hook=lambda part: {key: value for key, value in part.items() if key != "seed"},
+    )
 
 
 if __name__ == "__main__":

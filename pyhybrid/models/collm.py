@@ -46,11 +46,8 @@ from pyhybrid.models.reranker import Reranker
 from pyhybrid.models.vector_base import VectorScores
 from pyhybrid.progress import part_of
 from pyhybrid.storage import digest
-from pyhybrid.training.devices import (
-    check_device,
-    device_of,
-    threads_of,
-)
+from pyhybrid.training.checkpoints import Checkpoint
+from pyhybrid.training.devices import check_device, device_of, threads_of
 from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:
@@ -242,6 +239,12 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
         if rows is None:
             rows = drawn_rows("CoLLM", interactions, self.negatives, self.seed)
         stops: dict[str, Any] = {"validation": validation, "metric": metric}
+        begins_with_text = self.stages == "mapper" and self.pretrained is None
+        stages: list[Stage] = ["text", "mapper"] if begins_with_text else [self.stages]
+        if checkpoint is not None:  # another run's is refused before anything is learned
+            run = self._run(interactions, catalog, validation, metric)
+            for stage in stages:
+                Checkpoint("CoLLM", Path(checkpoint) / stage, run).read()
         self._titles = Titles.of_catalog("CoLLM", catalog, self.item_ids, self.titles)
         self._part = self._language = None
         if self.stages != "text":
@@ -249,8 +252,6 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
             self._part = fitted_part(self, name, params, rows, catalog, threads, **stops)
         second_half = part_of(report, _PARTS_SHARE / 2, _PARTS_SHARE)
         self._fit_candidates(interactions, catalog, threads, second_half)
-        begins_with_text = self.stages == "mapper" and self.pretrained is None
-        stages: list[Stage] = ["text", "mapper"] if begins_with_text else [self.stages]
         self.stages_run, self._rows = {}, some_rows(rows, self.max_rows, self.seed)
         bounds = np.linspace(_PARTS_SHARE, 1.0, len(stages) + 1).tolist()
         try:

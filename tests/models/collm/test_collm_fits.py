@@ -247,9 +247,10 @@ def test_a_fit_that_is_stopped_goes_on(
 
 
 def test_another_runs_checkpoint_is_refused(
-    folders: dict[str, Path], train: Feedback, tmp_path: Path
+    folders: dict[str, Path], train: Feedback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = CoLLM(llm=folders["BERT"], **SMALL).fit(train, CATALOG, checkpoint=tmp_path)
+    monkeypatch.delattr("pyhybrid.models.collm.fitted_part")  # nothing is learned before
     with pytest.raises(ValueError, match=r"^CoLLM: mapper_lr of the checkpoint in .*text is 0.02;"):
         model.with_params(mapper_lr=0.5).fit(train, CATALOG, checkpoint=tmp_path)
     other = replace(train, labels=~train.labels)

@@ -63,11 +63,11 @@ PARENTS: dict[str, tuple[Callable[..., Recommender], dict[str, Any]]] = {
     "SASRec": (SASRec, SASREC),
     "ESLERFactors": (ESLERFactors, {"l2": 300.0}),  # likewise
 }
+ABLATED = 2  # the seed
 FOLLOW = ("MF, biases alone", "mean of MF and text")
 PROMPTS = {
     "titles": 5,
     "max_tokens": 64,
-    "precision": "bfloat16",
     "text_epochs": 2,
     "mapper_epochs": 1,
     "candidates": "Popularity",
@@ -150,12 +150,12 @@ def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
     return {"valid": valid, "seconds": seconds, **data.rated(scores)}
 
 
-def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
+def arms(seed: int, runs: Path, precision: str = "bfloat16") -> dict[str, Callable[[], Recommender]]:
     """Name what each run of a seed fits."""
     found: dict[str, Callable[[], Recommender]] = {}
     for name, (kind, params) in PARENTS.items():
         found[name] = lambda k=kind, p=params: k(**p, seed=seed)
-    common = {**PROMPTS, "seed": seed}
+    common = {**PROMPTS, "precision": precision, "seed": seed}
     found["text"] = lambda: CoLLM(stages="text", **common)
     text = runs / f"text_{seed}" / "model"
 
@@ -167,7 +167,7 @@ def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
 
     for name in ("MF", "SASRec", "ESLERFactors"):
         found[f"CoLLM, {name}"] = over(name)
-    if seed == 0:
+    if seed == ABLATED:
         # One step of no length: the vectors stay as they were drawn.
         found["CoLLM, random vectors"] = over("MF", epochs=1, lr=1e-12)
         found["CoLLM, MF, users permuted"] = over("MF", UsersPermuted)

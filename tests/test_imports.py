@@ -23,7 +23,7 @@ PACKAGE = Path(pyhybrid.__file__).parent
 # The way data flows: a module imports from its left. One line, one rank.
 ORDER = [
     ("errors",),
-    ("memory", "checks", "progress"),
+    ("memory", "precision", "checks", "progress"),
     ("_core",),
     ("kernels",),
     ("data",),

@@ -12,6 +12,7 @@ from pyhybrid.checks import one_of
 from pyhybrid.errors import describe
 from pyhybrid.llm.networks import network_kind
 from pyhybrid.memory import require_memory
+from pyhybrid.precision import warn_if_emulated
 from pyhybrid.text.pretrained import find_model
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def load_network(
     if lacking:
         expected = f"in the files, as {type(network).__name__} has it"
         raise ValueError(describe(who, f"{lacking[0]} of {model}", "missing", expected))
+    warn_if_emulated(who, str(network.dtype).removeprefix("torch."), place)
     return network.to(place).eval(), tokenizer, folder
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pyhybrid.checks import count, switch
 from pyhybrid.errors import describe
+from pyhybrid.precision import warn_if_emulated
 from pyhybrid.progress import progress_bar
 from pyhybrid.text.cache import cache_folder, encode_once
 from pyhybrid.text.encoders import checked_texts, unit_rows
@@ -173,6 +174,7 @@ class SentenceTransformerEncoder:
             )
         if self.max_length is not None:
             network.max_seq_length = self.max_length
+        warn_if_emulated(_WHO, self.precision, network.device)
         return network
 
 

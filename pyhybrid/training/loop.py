@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from pyhybrid.errors import describe
+from pyhybrid.precision import warn_if_emulated
 from pyhybrid.progress import tell
 from pyhybrid.training.checkpoints import State
 from pyhybrid.training.devices import device_of, own_randomness, seed_torch
@@ -140,6 +141,7 @@ def train(
     """
     processes = processes or Processes()
     run = _Run(who, network, loss, recipe, steps, device_of(who, recipe.device), processes)
+    warn_if_emulated(who, recipe.precision or "", run.device)
     with own_randomness(run.device, recipe.seed):
         state = checkpoint.read() if checkpoint else None
         if state is not None:

@@ -7,11 +7,12 @@ Rows are pairs of a user and a film, liked or not, train before valid before tes
 stop by AUC on `valid_small`. Rated by AUC and user AUC on all test rows, on those whose user and
 film have three rows of train or more ("warm"), and on the others. The language model is
 all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on texts ("text") and one
-of the mapper for each collaborative model. With seed 0, over MF, come the ablations: vectors drawn
-at random (those of users whom train doesn't know are folded into random ones) and what was learned
-of users, or of users and films, handed to others. With each seed comes the mean of MF's and text's
-probabilities. What is finished is kept under --runs and read back; --parents leaves it at the
-collaborative models, --finished at what is there. What the result holds of other seeds stays.
+of the mapper for each collaborative model, in bfloat16 where the processor has it. With seed 2,
+over MF, come the ablations: vectors drawn at random (those of users whom train doesn't know are
+folded into random ones) and what was learned of users, or of users and films, handed to others.
+With each seed comes the mean of MF's and text's probabilities. What is finished is kept under
+--runs and read back; --parents leaves it at the collaborative models, --finished at what is there.
+What the result holds of other seeds stays.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pyhybrid.data import read_feedback
 from pyhybrid.data.ids import positions
 from pyhybrid.data.text_files import find, read_table
 from pyhybrid.pointwise import rate
+from pyhybrid.precision import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,7 @@ FOLLOW = ("MF, biases alone", "mean of MF and text")
 PROMPTS = {
     "titles": 5,
     "max_tokens": 64,
+    "precision": "bfloat16" if is_native("bfloat16") else "float32",
     "text_epochs": 2,
     "mapper_epochs": 1,
     "candidates": "Popularity",
@@ -150,12 +153,12 @@ def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
     return {"valid": valid, "seconds": seconds, **data.rated(scores)}
 
 
-def arms(seed: int, runs: Path, precision: str = "bfloat16") -> dict[str, Callable[[], Recommender]]:
+def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
     """Name what each run of a seed fits."""
     found: dict[str, Callable[[], Recommender]] = {}
     for name, (kind, params) in PARENTS.items():
         found[name] = lambda k=kind, p=params: k(**p, seed=seed)
-    common = {**PROMPTS, "precision": precision, "seed": seed}
+    common = {**PROMPTS, "seed": seed}
     found["text"] = lambda: CoLLM(stages="text", **common)
     text = runs / f"text_{seed}" / "model"
 
@@ -224,17 +227,18 @@ def with_earlier(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[s
             row["settings"]["seed"]: row for row in [*stood.get(name, []), *rows.get(name, [])]
         }
         several = [of_seeds[seed] for seed in sorted(of_seeds)]
-        if any(_apart_from_seeds(row) != _apart_from_seeds(several[0]) for row in several):
+        if any(_settings(row) != _settings(several[0]) for row in several):
             raise ValueError(f"{name} stands in collm.json with other settings; delete the file")
         if several:
             every[name] = several
     return every
 
 
-def _apart_from_seeds(row: dict[str, Any]) -> Any:
+def _settings(row: dict[str, Any]) -> Any:
+    """Return a row's settings but for seeds, and for the precision that a machine has."""
     return json.loads(
         json.dumps(row["settings"]),
-        object_hook=lambda part: {key: value for key, value in part.items() if key != "seed"},
+        object_hook=lambda part: {k: part[k] for k in part if k not in ("seed", "precision")},
     )
 
 

@@ -32,6 +32,7 @@ from pyhybrid.models.collm_network import CoLLMNetwork
 from pyhybrid.models.collm_prompts import about_item, about_user, prompts_of
 from pyhybrid.models.collm_rows import Titles, row_batches
 from pyhybrid.models.collm_scoring import score_pairs, score_prompts
+from pyhybrid.precision import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,10 +106,11 @@ def rows_a_second(data: Data, device: str, rows: int, rounds: int) -> dict[str, 
         liked, names = titles.liked(asked.histories()), titles.of(items)
         score_prompts(network, liked, names, random_vectors(len(asked)))
 
+    half = ["bfloat16"] if device != "cpu" or is_native("bfloat16") else []
     work: dict[str, Callable[[], None]] = {
         f"train, {stage}, {precision}": lambda s=stage, p=precision: train(s, p)
         for stage in ("text", "mapper")
-        for precision in ("float32", "bfloat16")
+        for precision in ["float32", *half]
     }
     work["score, float32"] = score
     for run in work.values():

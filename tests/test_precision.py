@@ -14,7 +14,7 @@ def test_half_precision_that_the_processor_lacks_is_told(
 ) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     for name in ("bfloat16", "float16"):
-        monkeypatch.setattr("pyhybrid.precision._is_native", lambda dtype, n=name: dtype != n)
+        monkeypatch.setattr("pyhybrid.precision.is_native", lambda dtype, n=name: dtype != n)
         with pytest.warns(RuntimeWarning, match=f"^CoLLM: .* no instructions for {name}, which"):
             warn_if_emulated("CoLLM", name, cpu)
         with warnings.catch_warnings():

@@ -442,7 +442,7 @@ def test_a_model_loads_from_its_folder_in_any_dtype(
     saved_llama(tmp_path)
     settings: dict[str, Any] = {"device": "cpu", "max_tokens": 200, "seed": 3}
     exact = Backbone.load(tmp_path, **settings)
-    monkeypatch.setattr("pyhybrid.precision._is_native", lambda _: False)
+    monkeypatch.setattr("pyhybrid.precision.is_native", lambda _: False)
     with pytest.warns(RuntimeWarning, match="this processor has no instructions for bfloat16"):
         half = Backbone.load(tmp_path, dtype="bfloat16", **settings)
     assert exact.folder == tmp_path

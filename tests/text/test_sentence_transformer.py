@@ -94,7 +94,7 @@ def test_vectors_are_the_librarys_own(encoder: SentenceTransformerEncoder, model
 def test_bfloat16_is_near_float32(
     encoder: SentenceTransformerEncoder, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyhybrid.precision._is_native", lambda _: False)
+    monkeypatch.setattr("pyhybrid.precision.is_native", lambda _: False)
     mixed = SentenceTransformerEncoder(model, device="cpu", cache=None, precision="bfloat16")
     with pytest.warns(RuntimeWarning, match="this processor has no instructions for bfloat16"):
         vectors = mixed.encode(TEXTS)

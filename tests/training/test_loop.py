@@ -195,7 +195,7 @@ def test_frozen_parameters_are_neither_trained_nor_kept(tmp_path: Path) -> None:
 
 
 def test_bfloat16_products_leave_float32_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyhybrid.precision._is_native", lambda _: False)
+    monkeypatch.setattr("pyhybrid.precision.is_native", lambda _: False)
     task, exact = Task(network()), Task(network())
     recipe = Recipe(epochs=30, lr=0.02, precision="bfloat16", device="cpu")
     with pytest.warns(RuntimeWarning, match="^Toy: .*no instructions for bfloat16"):

@@ -222,7 +222,7 @@ def with_earlier(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[s
     """
     stood = read("collm")["rows"] if (RESULTS / "collm.json").exists() else {}
     every: dict[str, list[dict[str, Any]]] = {}
-    for name in [*arms(0, Path()), *FOLLOW]:
+    for name in [*arms(ABLATED, Path()), *FOLLOW]:
         of_seeds = {
             row["settings"]["seed"]: row for row in [*stood.get(name, []), *rows.get(name, [])]
         }

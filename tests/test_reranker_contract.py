@@ -431,25 +431,30 @@ def test_rows_are_scored_whether_candidates_or_not(model: Reranker, seen: Intera
         assert all(len(np.unique(row)) == ITEMS + 2 for row in scores)
 
 
+@pytest.mark.parametrize("is_on_cpu", [True, False])
 def test_a_shared_prefix_is_read_once_a_user(
-    model: Reranker, seen: Interactions, monkeypatch: pytest.MonkeyPatch
+    is_on_cpu: bool, model: Reranker, seen: Interactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if getattr(model, "_language", None) is None or model._language.backbone.kind != "causal":
         pytest.skip("of causal models")
+    # A GPU reads several users' prefixes in one batch, and all endings of one.
+    monkeypatch.setattr("pyhybrid.models.collm_scoring._is_on_cpu", lambda network: is_on_cpu)
     backbone = model._language.backbone
-    calls: dict[str, int] = {"prefix": 0, "yes_no": 0}
+    calls: dict[str, list[int]] = {"prefixes": [], "yes_no": []}
     for name in calls:
 
-        def counted(*given: Any, _name: str = name, **named: Any) -> Any:
-            calls[_name] += 1
-            return getattr(type(backbone), _name)(backbone, *given, **named)
+        def counted(first: Any, *given: Any, _name: str = name) -> Any:
+            calls[_name].append(len(first))
+            return getattr(type(backbone), _name)(backbone, first, *given)
 
         monkeypatch.setattr(backbone, name, counted)
     after = model.recommend(seen, TOP)
-    assert calls == {"prefix": USERS, "yes_no": 0}
+    assert sum(calls["prefixes"]) == USERS
+    assert (len(calls["prefixes"]) == USERS) is is_on_cpu
+    assert not calls["yes_no"]
     whole = pair_scores(model, seen)
-    assert calls["prefix"] == USERS
-    assert calls["yes_no"] > 0
+    assert sum(calls["prefixes"]) == USERS
+    assert calls["yes_no"]
     expected = np.take_along_axis(whole, after.items.astype(np.int64), axis=1)
     np.testing.assert_allclose(after.scores, expected, rtol=1e-4, atol=1e-4)
     assert whole.std() > 0.01

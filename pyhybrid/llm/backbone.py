@@ -8,14 +8,13 @@ can be trained are LoRA weights beside them, and what the vectors come from.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 from pyhybrid.checks import count, switch
 from pyhybrid.errors import describe
 from pyhybrid.llm.loading import load_network, require_transformers
 from pyhybrid.llm.lora import add_lora, lora_weights, set_tensors
-from pyhybrid.llm.networks import LanguageNetwork
+from pyhybrid.llm.networks import LanguageNetwork, repeated
 from pyhybrid.llm.prompts import Prompt
 from pyhybrid.llm.tokens import Prefix, PromptTokenizer, TokenBatch
 
@@ -187,7 +186,7 @@ class Backbone:
         if wrong:
             raise TypeError(describe(self.who, "a prompt", repr(wrong[0]), "a Prompt"))
         rows = self._tokens.rows(prompts, before=after.row if after else None)
-        return self._tokens.batch(rows, start=len(after) if after else 0, device=self.device)
+        return self._tokens.batch(rows, self.device, start=len(after) if after else 0)
 
     def lengths(self, prompts: Sequence[Prompt]) -> NDArray[np.int64]:
         """Return how many tokens whole prompts have, were there room for all: int64 (prompts,)."""
@@ -241,7 +240,7 @@ class Backbone:
             raise ValueError(describe(self.who, what, found, expected, "use yes_no_after"))
         states = self._network.states(self.embed(batch, vectors), batch.mask, batch.positions)
         if self.kind == "causal":
-            return _of_last(states, batch)
+            return batch.of_last(states)
         weights = batch.mask[:, :, None].float()  # (rows, length, 1)
         mean: Tensor = (states.float() * weights).sum(1) / weights.sum(1)
         return mean
@@ -258,20 +257,27 @@ class Backbone:
         return self._read(self.states(batch, vectors), batch)
 
     def prefix(self, prompt: Prompt, vectors: Tensor | None = None, *, room: int = 0) -> Prefix:
-        """Let a causal model read the beginning of many prompts once, without gradients.
+        """Let a causal model read the beginning of many prompts once, as `prefixes` does."""
+        return self.prefixes([prompt], [room], vectors)[0]
 
-        Memory: 2 x layers x length x the width of keys numbers, and as many for each row of a batch
-        that goes on from it.
+    def prefixes(
+        self, prompts: Sequence[Prompt], rooms: Sequence[int], vectors: Tensor | None = None
+    ) -> list[Prefix]:
+        """Let a causal model read the beginnings of many prompts each, without gradients.
+
+        They are read in one batch, so that a few should be given at a time. Memory: 2 x layers x
+        (prefixes x the longest one's length) x the width of keys numbers, and for each row of a
+        batch that goes on from one as many as for that one.
 
         Args:
-            prompt: The beginning. The whole prompts' tokens, and so their scores, are the same as
+            prompts: The beginnings. The whole prompts' tokens, and so their scores, are the same as
                 without a prefix if it ends at a slot, or where the tokenizer parts words.
-            vectors: As for `embed`, with one row.
-            room: How many of `max_tokens` are left to what follows, at the cost of titles.
+            rooms: How many of `max_tokens` are left to what follows each, at the cost of titles.
+            vectors: As for `embed`, a row for each.
 
         Raises:
             ValueError: If the model is an encoder, which reads a prompt's beginning by its end, or
-                does not share prefixes; or in training mode; or the prompt does not fit or has no
+                does not share prefixes; or in training mode; or a prompt does not fit or has no
                 token.
         """
         import torch
@@ -282,14 +288,16 @@ class Backbone:
             expected = "a causal one whose layers remember keys and values"
             raise ValueError(describe(self.who, what, found, expected, way_out))
         self._require_eval("prefix")
-        [row] = self._tokens.rows([prompt], room=count(self.who, "room", room, least=0))
-        if not row.ids:
+        rows = self._tokens.rows(
+            prompts, [count(self.who, "room", room, least=0) for room in rooms]
+        )
+        if not all(row.ids for row in rows):
             raise ValueError(describe(self.who, "the prefix", "without tokens", "one or more"))
-        batch = self._tokens.batch([row], ask=False, device=self.device)
+        batch = self._tokens.batch(rows, self.device, ask=False)
         cache = self._network.new_cache()
         with torch.no_grad():
             self._network.states(self.embed(batch, vectors), batch.mask, batch.positions, cache)
-        return Prefix(row, cache)
+        return [Prefix(row, cache, place, batch.mask[place]) for place, row in enumerate(rows)]
 
     def yes_no_after(
         self, prefix: Prefix, batch: TokenBatch, vectors: Tensor | None = None
@@ -314,12 +322,11 @@ class Backbone:
             what, expected = "the length of the batch's prefix", f"{len(prefix)}, as the prefix has"
             way_out = "encode it with after="
             raise ValueError(describe(self.who, what, batch.start, expected, way_out))
-        cache = copy.deepcopy(prefix.cache)
-        cache.batch_repeat_interleave(len(batch))
-        mask = torch.cat([batch.mask.new_ones(len(batch), len(prefix)), batch.mask], dim=1)
+        cache = repeated(prefix.cache, prefix.place, len(batch))
+        mask = torch.cat([prefix.mask.expand(len(batch), -1), batch.mask], dim=1)
         with torch.no_grad():
             states = self._network.states(self.embed(batch, vectors), mask, batch.positions, cache)
-            return self._read(_of_last(states, batch), batch)
+            return self._read(batch.of_last(states), batch)
 
     def add_lora(
         self,
@@ -388,10 +395,3 @@ class Backbone:
         return lora_weights(self._network.network) | {
             f"head.{name}": weight for name, weight in head
         }
-
-
-def _of_last(states: Tensor, batch: TokenBatch) -> Tensor:
-    """Return the states at the rows' last tokens: (rows, hidden), of (rows, length, hidden)."""
-    import torch
-
-    return states[torch.arange(len(batch), device=states.device), batch.last]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Kind", "LanguageNetwork", "fingerprint_of", "network_kind"]
+__all__ = ["Kind", "LanguageNetwork", "fingerprint_of", "network_kind", "repeated"]
 
 Kind: TypeAlias = Literal["causal", "encoder"]
 
@@ -159,7 +160,7 @@ class LanguageNetwork:
         """Whether what one prompt leaves in a cache can be taken by many that go on from it."""
         if self.kind == "encoder":
             return False
-        return all(hasattr(one, "batch_repeat_interleave") for one in self.new_cache().layers)
+        return all(hasattr(one, "batch_select_indices") for one in self.new_cache().layers)
 
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values."""
@@ -195,6 +196,21 @@ class LanguageNetwork:
         logits: Tensor = (states[:, None].float() * weights).sum(2)
         bias = getattr(layer, "bias", None)
         return logits if bias is None else logits + bias[tokens].float()
+
+
+def repeated(cache: Any, row: int, times: int) -> Any:
+    """Return a cache of keys and values that holds one row of another so many times.
+
+    The other stays as it is: its layers put new tensors in the place of those that they hold.
+    """
+    import torch
+
+    found = copy.copy(cache)
+    found.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in found.layers:
+        if layer.get_seq_length():
+            layer.batch_select_indices(torch.full((times,), row, device=layer.keys.device))
+    return found
 
 
 def fingerprint_of(network: Any) -> str:

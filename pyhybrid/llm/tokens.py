@@ -7,17 +7,18 @@ a special token can come out of a text, whatever stands in a title.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from pyhybrid.errors import describe
+from pyhybrid.training.devices import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -45,11 +46,16 @@ class Prefix:
 
     Attributes:
         row: Its tokens, and the prompt without the titles for which there was no room.
-        cache: Its keys and values in each layer; scoring leaves them as they are.
+        cache: The keys and values in each layer of all prefixes that were read together; scoring
+            leaves them as they are.
+        place: Its row there.
+        mask: int64 (length of the cache,), 1 for its tokens and 0 for the padding before them.
     """
 
     row: TokenRow
     cache: Any
+    place: int
+    mask: Tensor
 
     def __len__(self) -> int:
         return len(self.row.ids)
@@ -88,12 +94,13 @@ class TokenBatch:
         answers = None if self.answers is None else self.answers[start:stop]
         return replace(self, **taken, answers=answers)
 
-    @property
-    def last(self) -> Tensor:
-        """The column of each row's last token: int64 (rows,)."""
+    def of_last(self, states: Tensor) -> Tensor:
+        """Take the states at the rows' last tokens: (rows, dim), of (rows, length, dim)."""
         import torch
 
-        return (self.mask * torch.arange(self.mask.shape[1], device=self.mask.device)).argmax(1)
+        columns = torch.arange(self.mask.shape[1], device=self.mask.device)
+        last = (self.mask * columns).argmax(1)
+        return states[torch.arange(len(self), device=states.device), last]
 
 
 class PromptTokenizer:
@@ -125,24 +132,37 @@ class PromptTokenizer:
         self._check_special()
 
     def rows(
-        self, prompts: Sequence[Prompt], *, room: int = 0, before: TokenRow | None = None
+        self,
+        prompts: Sequence[Prompt],
+        rooms: Sequence[int] = (0,),
+        *,
+        before: TokenRow | None = None,
     ) -> list[TokenRow]:
         """Return the prompts' tokens.
 
         Args:
             prompts: Whole ones, with the special tokens added; or what follows `before`.
-            room: How many tokens of `max_tokens` are left free.
+            rooms: How many tokens of `max_tokens` are left free in each; one number for all.
             before: A prefix. Its end and the prompts' beginnings have the tokens of the whole
                 text, unless one of these tokens would stand on both sides.
 
         Raises:
-            ValueError: If a prompt is too long without any of its titles.
+            ValueError: If a prompt is too long without any of its titles; or there are not as many
+                rooms as prompts.
         """
-        limit = max(0, self.max_tokens - room - (len(before.ids) if before else 0))
+        if len(rooms) not in (1, len(prompts)):
+            expected = f"{len(prompts)}, one for each prompt"
+            raise ValueError(describe(self.who, "the number of rooms", len(rooms), expected))
+        taken = np.broadcast_to(rooms, len(prompts)) + (len(before.ids) if before else 0)
+        limits = np.maximum(0, self.max_tokens - taken).tolist()
         rows = self._rows(prompts, before)
-        for number, row in enumerate(rows):
-            if len(row.ids) > limit:
-                rows[number] = self._shortened(number, row.prompt, limit, before)
+        long = [number for number, row in enumerate(rows) if len(row.ids) > limits[number]]
+        if long:
+            shortened = self._shortened(
+                {number: prompts[number] for number in long}, limits, before
+            )
+            for number, row in shortened.items():
+                rows[number] = row
         return rows
 
     def lengths(self, prompts: Sequence[Prompt]) -> NDArray[np.int64]:
@@ -150,22 +170,20 @@ class PromptTokenizer:
         return np.array([len(row.ids) for row in self._rows(prompts, None)], dtype=np.int64)
 
     def batch(
-        self, rows: Sequence[TokenRow], *, start: int = 0, ask: bool = True, device: Any = "cpu"
+        self, rows: Sequence[TokenRow], device: torch.device, *, start: int = 0, ask: bool = True
     ) -> TokenBatch:
         """Pad rows to one length.
 
         Args:
             rows: One or more.
+            device: Where the tensors are put.
             start: The length of their prefix, if they have one. They are padded on the right then.
             ask: Whether a causal model's prompts are followed by an answer.
-            device: Where the tensors are put.
 
         Raises:
             ValueError: If there is no row, or they have different slots, or don't end in a text
                 after which yes and no can be told by their first tokens.
         """
-        import torch
-
         names, tokens = self._slots_of(rows)
         longest = max(len(row.ids) for row in rows)
         ids = np.full((len(rows), longest), self._fill, np.int64)
@@ -179,12 +197,11 @@ class PromptTokenizer:
             positions[number, real] = np.arange(start, start + len(row.ids))
             slots[number] = np.reshape(row.slots, slots.shape[1:])
             slots[number] += skipped
-        answers = None
-        if ask and self.answers is not None:
-            answers = torch.tensor([self._answers(row.prompt) for row in rows], device=device)
         given = {"ids": ids, "mask": mask, "positions": positions, "slots": slots}
-        tensors = {name: torch.from_numpy(array).to(device) for name, array in given.items()}
-        return TokenBatch(**tensors, names=names, answers=answers, start=start)
+        if ask and self.answers is not None:
+            given["answers"] = np.array([self._answers(row.prompt) for row in rows], np.int64)
+        tensors = {name: on_device(array, device) for name, array in given.items()}
+        return TokenBatch(**tensors, names=names, start=start)
 
     def _rows(self, prompts: Sequence[Prompt], before: TokenRow | None) -> list[TokenRow]:
         split = [prompt.texts for prompt in prompts]
@@ -204,25 +221,41 @@ class PromptTokenizer:
         return rows
 
     def _shortened(
-        self, number: int, prompt: Prompt, limit: int, before: TokenRow | None
-    ) -> TokenRow:
-        def row(dropped: int) -> TokenRow:
-            return self._rows([prompt.without(dropped)], before)[0]
+        self, prompts: dict[int, Prompt], limits: list[int], before: TokenRow | None
+    ) -> dict[int, TokenRow]:
+        """Leave out of each prompt the oldest titles, one or more, until it fits.
 
-        def fits(dropped: int) -> bool:
-            return len(row(dropped).ids) <= limit
+        By bisection for all prompts at once, as a tokenizer takes many texts in little more time
+        than one.
+        """
 
-        dropped = bisect_left(range(prompt.titles), True, lo=min(1, prompt.titles), key=fits)
-        shortened = row(dropped)
-        if len(shortened.ids) > limit:
-            what = f"the length of prompt {number} without the titles of its histories"
-            way_out = "shorten its texts, or raise max_tokens="
-            if before:
-                way_out += ", or leave more room= in the prefix"
-            expected = f"{limit} or less"
-            found = f"{len(shortened.ids)} tokens"
-            raise ValueError(describe(self.who, what, found, expected, way_out))
-        return shortened
+        def found(dropped: dict[int, int]) -> dict[int, TokenRow]:
+            shorter = [prompts[number].without(count) for number, count in dropped.items()]
+            return dict(zip(dropped, self._rows(shorter, before), strict=True))
+
+        # What stands for no titles can be longer than one: all are left out only at the last.
+        kept: dict[int, TokenRow] = {}
+        most = {number: prompt.titles for number, prompt in prompts.items()}
+        least = {number: min(1, titles) for number, titles in most.items()}
+        while middle := {n: (least[n] + most[n]) // 2 for n in most if least[n] < most[n]}:
+            for number, row in found(middle).items():
+                if len(row.ids) > limits[number]:
+                    least[number] = middle[number] + 1
+                else:
+                    most[number], kept[number] = middle[number], row
+        for number, row in found({n: most[n] for n in most if n not in kept}).items():
+            if len(row.ids) > limits[number]:
+                self._refuse(number, row, limits[number], before)
+            kept[number] = row
+        return kept
+
+    def _refuse(self, number: int, row: TokenRow, limit: int, before: TokenRow | None) -> NoReturn:
+        what = f"the length of prompt {number} without the titles of its histories"
+        way_out = "shorten its texts, or raise max_tokens="
+        if before:
+            way_out += ", or leave more room= in the prefix"
+        found, expected = f"{len(row.ids)} tokens", f"{limit} or less"
+        raise ValueError(describe(self.who, what, found, expected, way_out))
 
     def _slots_of(self, rows: Sequence[TokenRow]) -> tuple[tuple[str, ...], int]:
         """Return the names of the rows' slots, and of how many tokens each of them is."""

@@ -47,7 +47,7 @@ from pyhybrid.models.vector_base import VectorScores
 from pyhybrid.progress import part_of
 from pyhybrid.storage import digest
 from pyhybrid.training.checkpoints import Checkpoint
-from pyhybrid.training.devices import check_device, device_of, threads_of
+from pyhybrid.training.devices import check_device, device_of, on_device, threads_of
 from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:
@@ -330,12 +330,11 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
         return row_batches(self._rows, self._titles, vectors, self.batch_size, generator)
 
     def _loss(self, network: Any, device: torch.device, batch: Batch) -> Tensor:
-        import torch
         from torch.nn import functional
 
-        vectors = None if batch.vectors is None else torch.from_numpy(batch.vectors).to(device)
+        vectors = None if batch.vectors is None else on_device(batch.vectors, device)
         tokens = network.backbone.encode(prompts_of(batch.liked, batch.titles, network.slots))
-        labels = torch.from_numpy(batch.labels).to(device)
+        labels = on_device(batch.labels, device)
         return functional.binary_cross_entropy_with_logits(network(tokens, vectors), labels)
 
     def _take(self, network: Any) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pyhybrid.models.collm_prompts import about_item, about_user, prompts_of
+from pyhybrid.training.devices import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from pyhybrid.llm.backbone import Backbone
     from pyhybrid.llm.prompts import Prompt
     from pyhybrid.llm.tokens import Prefix, TokenBatch
     from pyhybrid.models.collm_network import CoLLMNetwork
@@ -40,7 +42,7 @@ def score_prompts(
         titles: The items.
         vectors: float32 (prompts, 2, dim), of users and items; None for prompts without slots.
     """
-    scores = np.empty(len(titles), dtype=np.float32)
+    found: list[Tensor] = []
     sizes = [len(title) + sum(map(len, some)) for title, some in zip(titles, liked, strict=True)]
     order = np.argsort(-np.array(sizes), kind="stable")
     for first in range(0, len(order), _SCORED):
@@ -50,9 +52,8 @@ def score_prompts(
         for start, stop in _parts(batch):
             part = None if vectors is None else _there(network, vectors[rows[start:stop]])
             with torch.inference_mode():
-                found = network(batch.part(start, stop), part)
-            scores[rows[start:stop]] = found.float().cpu().numpy()
-    return scores
+                found.append(network(batch.part(start, stop), part))
+    return _in_place(found, [order])
 
 
 def score_pairs(
@@ -92,27 +93,44 @@ def _score_after_users(
     items: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
     backbone, slots = network.backbone, network.slots
-    scores = np.empty(len(rows), dtype=np.float32)
     bounds = np.searchsorted(rows, np.arange(len(liked) + 1))
-    for user in np.flatnonzero(np.diff(bounds)).tolist():
-        pairs = np.arange(bounds[user], bounds[user + 1])
-        endings = [about_item(titles[pair], slots) for pair in pairs]
-        about, soft = about_user(liked[user], slots), None
+    asking = np.flatnonzero(np.diff(bounds))
+    size = 1 if _is_on_cpu(network) else max(1, _TOKENS // backbone.max_tokens)
+    order: list[NDArray[np.int64]] = []
+    found: list[Tensor] = []
+    for first in range(0, len(asking), size):
+        several = asking[first : first + size]
+        about = [about_user(liked[user], slots) for user in several]
+        pairs = [np.arange(bounds[user], bounds[user + 1]) for user in several]
+        endings = [[about_item(titles[pair], slots) for pair in own] for own in pairs]
+        soft = None
         if users is not None:
-            soft = network.soft_tokens(_there(network, users[None, [user]]), side=0)
-        room = int(backbone.encode(endings).mask.sum(1).max())
-        prefix = backbone.prefix(about, soft, room=room)
-        if prefix.row.prompt.titles == about.titles:
-            scores[pairs] = _after(network, prefix, endings, items, pairs)
-            continue
-        # A prompt loses as many titles as alone, however long the other endings are.
-        lengths = backbone.encode(endings, after=prefix).mask.sum(1).cpu().numpy()
-        for length in np.unique(lengths).tolist():
-            same = np.flatnonzero(lengths == length)
-            prefix = backbone.prefix(about, soft, room=length)
-            own = [endings[place] for place in same]
-            scores[pairs[same]] = _after(network, prefix, own, items, pairs[same])
-    return scores
+            soft = network.soft_tokens(_there(network, users[several, None]), side=0)
+        rooms = [int(backbone.lengths(some).max()) for some in endings]
+        for place, prefix in enumerate(backbone.prefixes(about, rooms, soft)):
+            own_soft = None if soft is None else soft[place : place + 1]
+            for one, some in _read_by(backbone, prefix, about[place], own_soft, endings[place]):
+                asked, own = [endings[place][number] for number in some], pairs[place][some]
+                for part, scores in _after(network, one, asked, items, own):
+                    order.append(part)
+                    found.append(scores)
+    return _in_place(found, order)
+
+
+def _read_by(
+    backbone: Backbone, prefix: Prefix, about: Prompt, soft: Tensor | None, endings: list[Prompt]
+) -> Iterator[tuple[Prefix, NDArray[np.int64]]]:
+    """Give the prefixes that a user's endings go on from, and which endings go on from each.
+
+    One for all; but where there is no room for all titles one for each length of an ending, as a
+    prompt loses as many titles as alone, however long the other endings are.
+    """
+    if prefix.row.prompt.titles == about.titles:
+        yield prefix, np.arange(len(endings))
+        return
+    lengths = backbone.encode(endings, after=prefix).mask.sum(1).cpu().numpy()
+    for length in np.unique(lengths).tolist():
+        yield backbone.prefix(about, soft, room=length), np.flatnonzero(lengths == length)
 
 
 def _after(
@@ -121,26 +139,23 @@ def _after(
     endings: Sequence[Prompt],
     items: NDArray[np.float32] | None,
     pairs: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Score endings of one prefix, of the items of some pairs: float32 (endings,).
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Score endings of one prefix: give some of their pairs at a time, and these pairs' scores.
 
     On a CPU a batch takes the time of its tokens, padding too, so that small ones of like lengths
     are best; on a GPU few large ones.
     """
     backbone = network.backbone
-    size = _SCORED_ON_CPU if backbone.device.type == "cpu" else _SCORED
-    scores = np.empty(len(endings), dtype=np.float32)
+    size = _SCORED_ON_CPU if _is_on_cpu(network) else _SCORED
     order = np.argsort([len("".join(ending.texts)) for ending in endings], kind="stable")
     for first in range(0, len(order), size):
         part = order[first : first + size]
         batch = backbone.encode([endings[place] for place in part], after=prefix)
         for start, stop in _parts(batch):
-            own, soft = part[start:stop], None
+            own, soft = pairs[part[start:stop]], None
             if items is not None:
-                soft = network.soft_tokens(_there(network, items[pairs[own], None]), side=1)
-            yes_no = backbone.yes_no_after(prefix, batch.part(start, stop), soft)
-            scores[own] = network.scores(yes_no).float().cpu().numpy()
-    return scores
+                soft = network.soft_tokens(_there(network, items[own, None]), side=1)
+            yield own, network.scores(backbone.yes_no_after(prefix, batch.part(start, stop), soft))
 
 
 def _parts(batch: TokenBatch) -> Iterator[tuple[int, int]]:
@@ -150,5 +165,21 @@ def _parts(batch: TokenBatch) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, len(batch))
 
 
+def _in_place(found: list[Tensor], order: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    """Bring scores that were found in some order to their places: float32 (scores,).
+
+    Only here is a GPU waited for, which computes while the next prompts are put together.
+    """
+    places = np.concatenate([np.empty(0, dtype=np.int64), *order])
+    scores = np.empty(len(places), dtype=np.float32)
+    if found:
+        scores[places] = torch.cat(found).float().cpu().numpy()
+    return scores
+
+
+def _is_on_cpu(network: CoLLMNetwork) -> bool:
+    return network.backbone.device.type == "cpu"
+
+
 def _there(network: CoLLMNetwork, array: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(network.backbone.device)
+    return on_device(array, network.backbone.device)

@@ -229,6 +229,23 @@ def test_shortening_drops_the_oldest_titles_and_nothing_else(make: Any) -> None:
         backbone.encode([asking("Up"), asking(*titles, item="far too long " * 12)])
 
 
+@BOTH
+def test_prompts_are_shortened_together_as_alone(make: Any) -> None:
+    titles = [f"Film {number}" * (1 + number % 3) for number in range(40)]
+    backbone, whole = make(max_tokens=100), make()
+    prompts = [asking(*titles[:count], item=titles[count % 7]) for count in range(40)]
+    together = backbone._tokens.rows(prompts)
+    assert together == [backbone._tokens.rows([prompt])[0] for prompt in prompts]
+    for prompt, row in zip(prompts, together, strict=True):
+        fits = [
+            dropped
+            for dropped in range(prompt.titles + 1)
+            if whole.lengths([prompt.without(dropped)])[0] <= 100
+        ]
+        assert row.prompt == prompt.without(fits[0])
+        assert len(row.ids) <= 100
+
+
 def test_the_longer_of_two_histories_loses_titles_first() -> None:
     prompt = Prompt((History(("a", "b", "c"), "; "), "|", History(("d", "e"), empty="none")))
     cut = ["a; b; c|d, e", "b; c|d, e", "c|d, e", "c|e", "|e", "|none"]
@@ -381,6 +398,27 @@ def test_a_prefix_gives_the_scores_of_whole_prompts(make: Any) -> None:
         assert torch.equal(layer.keys, keys)
     other = backbone.prefix(ABOUT, user.flip(-1))
     assert (backbone.yes_no_after(other, batch, items) - expected).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize("make", [causal, absolute])
+def test_prefixes_read_together_are_as_those_read_alone(make: Any) -> None:
+    backbone = make(max_tokens=100)
+    titles = [f"Film {number}" for number in range(60)]
+    liked = [("Heat", "Alien"), tuple(titles), (), tuple(titles)]
+    about = [Prompt(("The user liked ", History(some), " in ", USER)) for some in liked]
+    rooms, of_users, of_items = [45, 45, 70, 55], vectors(4, 1), vectors(2, 1, seed=2)
+    together = backbone.prefixes(about, rooms, of_users)
+    assert len({len(prefix) for prefix in together}) == 4
+    for number, prefix in enumerate(together):
+        alone = backbone.prefix(about[number], of_users[[number]], room=rooms[number])
+        assert prefix.row == alone.row
+        batch = backbone.encode(AFTER[::2], after=prefix)
+        found = backbone.yes_no_after(prefix, batch, of_items)
+        close(found, backbone.yes_no_after(alone, batch, of_items))
+    with pytest.raises(ValueError, match="number of rooms is 2; expected 4, one for each prompt"):
+        backbone.prefixes(about, [30, 30], of_users)
+    with pytest.raises(ValueError, match="room is -1; expected"):
+        backbone.prefixes(about, [30, 30, 30, -1], of_users)
 
 
 def test_a_prefix_may_end_in_a_text() -> None:

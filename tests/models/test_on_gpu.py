@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from pyhybrid import Catalog, Interactions, LLMRec, MultDAE, MultVAE, SASRec, VQRec, load
+from pyhybrid import (
+    MF,
+    Catalog,
+    Interactions,
+    LightGCN,
+    LLMRec,
+    MultDAE,
+    MultVAE,
+    SASRec,
+    VQRec,
+    load,
+)
 
 torch = pytest.importorskip("torch", reason="needs torch")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -13,7 +24,10 @@ MULTDAE = {"latent_dim": 8, "lr": 0.005, "batch_size": 8, "epochs": 5}
 MULTVAE = {**MULTDAE, "hidden_dim": 16, "anneal_steps": 10}
 VQREC = {**SASREC, "text": "tfidf", "parts": 2, "bits": 3, "inner": 16}
 LLMREC = {"text": "tfidf", "augmentations": ["title"], "dim": 16, "user_dim": 16, "epochs": 5}
+MF_ROWS = {"dim": 8, "lr": 0.02, "batch_size": 50, "epochs": 5}
 MODELS = {
+    "MF": lambda **params: MF(**{**MF_ROWS, **params}),
+    "LightGCN": lambda **params: LightGCN(**{**MF_ROWS, **params}),
     "MultDAE": lambda **params: MultDAE(**{**MULTDAE, **params}),
     "MultVAE": lambda **params: MultVAE(**{**MULTVAE, **params}),
     "MultVAE without hidden layers": lambda **params: MultVAE(

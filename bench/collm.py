@@ -1,18 +1,22 @@
 """CoLLM on its authors' own split of MovieLens-1M: each collaborative model, text alone, and both.
 
-    python bench/collm.py [../shared/data/collm-ml-1m] [--runs ...] [--seeds 0 1 2] [--parents]
-                          [--finished]
+    python bench/collm.py [../shared/data/collm-ml-1m] [--full] [--runs ...] [--seeds 0 1 2]
+                          [--parents] [--finished]
 
-Rows are pairs of a user and a film, liked or not, train before valid before test in time; models
-stop by AUC on `valid_small`. Rated by AUC and user AUC on all test rows, on those whose user and
-film have three rows of train or more ("warm"), and on the others. The language model is
-all-MiniLM-L6-v2, with at most 5 titles and 64 tokens, two epochs of LoRA on texts ("text") and one
-of the mapper for each collaborative model, in bfloat16 where the processor has it. With seed 2,
-over MF, come the ablations: vectors drawn at random (those of users whom train doesn't know are
-folded into random ones) and what was learned of users, or of users and films, handed to others.
-With each seed comes the mean of MF's and text's probabilities. What is finished is kept under
---runs and read back; --parents leaves it at the collaborative models, --finished at what is there.
-What the result holds of other seeds stays.
+Rows are pairs of a user and a film, liked or not, train before valid before test in time. Rated by
+AUC and user AUC on all test rows, on those whose user and film have three rows of train or more
+("warm"), and on the others. The language model is all-MiniLM-L6-v2: LoRA on texts ("text"), then
+the mapper for each collaborative model; then, over MF, the ablations: vectors drawn at random
+(those of users whom train doesn't know are folded into random ones) and what was learned of users,
+or of users and films, handed to others. With each seed comes the mean of MF's and text's
+probabilities.
+
+As a CPU has it: at most 5 titles and 64 tokens, two epochs of texts and one of a mapper, in
+bfloat16 where the processor has it, models stop by AUC on `valid_small`, ablations with seed 2.
+With --full, for a GPU: CoLLM's defaults, models stop by AUC on `valid`, ablations with each seed.
+
+What is finished is kept under --runs and read back; --parents leaves it at the collaborative
+models, --finished at what is there. What the result holds of other seeds stays.
 """
 
 from __future__ import annotations
@@ -21,9 +25,10 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 from results import RESULTS, once, read, write_result
 
 from pyhybrid import MF, Catalog, CoLLM, ESLERFactors, LightGCN, SASRec
@@ -65,16 +70,27 @@ PARENTS: dict[str, tuple[Callable[..., Recommender], dict[str, Any]]] = {
     "SASRec": (SASRec, SASREC),
     "ESLERFactors": (ESLERFactors, {"l2": 300.0}),  # likewise
 }
-ABLATED = 2  # the seed
 FOLLOW = ("MF, biases alone", "mean of MF and text")
-PROMPTS = {
-    "titles": 5,
-    "max_tokens": 64,
-    "precision": "bfloat16" if is_native("bfloat16") else "float32",
-    "text_epochs": 2,
-    "mapper_epochs": 1,
-    "candidates": "Popularity",
-}
+PRECISION = "bfloat16" if torch.cuda.is_available() or is_native("bfloat16") else "float32"
+COMMON = {"precision": PRECISION, "candidates": "Popularity"}
+
+
+class Size(NamedTuple):
+    """What a table is made with: the result's name, CoLLM's prompts, and which seeds ablate."""
+
+    result: str
+    prompts: dict[str, Any]
+    valid: str
+    ablated: tuple[int, ...]
+
+
+SMALL = Size(
+    "collm",
+    {"titles": 5, "max_tokens": 64, **COMMON, "text_epochs": 2, "mapper_epochs": 1},
+    "valid_small.csv",
+    (2,),
+)
+FULL = Size("collm_full", COMMON, "valid.csv", (0, 1, 2))
 
 
 class UsersPermuted(CoLLM):
@@ -98,9 +114,14 @@ class AllPermuted(UsersPermuted):
 
 
 class Data:
-    """Hold the rows, and the films' titles."""
+    """Hold the rows, and the films' titles.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where they are.
+        valid: The file of the rows that models stop by.
+    """
+
+    def __init__(self, folder: Path, valid: str = SMALL.valid) -> None:
         titles = read_table(
             find(folder, "titles.csv"), {"item": "int64", "title": "string"}, header=True
         )
@@ -111,9 +132,9 @@ class Data:
         self.train = read_feedback(find(folder, "train.csv"), **COLUMNS, **ids)
         whole = read_feedback(find(folder, "valid.csv"), **COLUMNS, earlier=self.train)
         # `valid_small` is half of `valid` in no order: histories are those of the whole.
-        small = read_feedback(find(folder, "valid_small.csv"), **COLUMNS, earlier=self.train)
+        asked = read_feedback(find(folder, valid), **COLUMNS, earlier=self.train)
         self.valid = whole.select(
-            np.flatnonzero(np.isin(_pairs(whole, whole), _pairs(small, whole)))
+            np.flatnonzero(np.isin(_pairs(whole, whole), _pairs(asked, whole)))
         )
         self.test = read_feedback(find(folder, "test.csv"), **COLUMNS, earlier=whole)
         self.warm = self.test.known(self.train, least=3)
@@ -153,12 +174,12 @@ def fitted(model: Recommender, data: Data, folder: Path) -> dict[str, Any]:
     return {"valid": valid, "seconds": seconds, **data.rated(scores)}
 
 
-def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
+def arms(seed: int, runs: Path, size: Size) -> dict[str, Callable[[], Recommender]]:
     """Name what each run of a seed fits."""
     found: dict[str, Callable[[], Recommender]] = {}
     for name, (kind, params) in PARENTS.items():
         found[name] = lambda k=kind, p=params: k(**p, seed=seed)
-    common = {**PROMPTS, "seed": seed}
+    common = {**size.prompts, "seed": seed}
     found["text"] = lambda: CoLLM(stages="text", **common)
     text = runs / f"text_{seed}" / "model"
 
@@ -170,7 +191,7 @@ def arms(seed: int, runs: Path) -> dict[str, Callable[[], Recommender]]:
 
     for name in ("MF", "SASRec", "ESLERFactors"):
         found[f"CoLLM, {name}"] = over(name)
-    if seed == ABLATED:
+    if seed in size.ablated:
         # One step of no length: the vectors stay as they were drawn.
         found["CoLLM, random vectors"] = over("MF", epochs=1, lr=1e-12)
         found["CoLLM, MF, users permuted"] = over("MF", UsersPermuted)
@@ -191,11 +212,11 @@ def from_finished(data: Data, runs: Path, seed: int) -> dict[str, NDArray[np.flo
     return found
 
 
-def main(folder: Path, runs: Path, seeds: list[int], only: str | None) -> None:
-    data = Data(folder)
+def main(folder: Path, runs: Path, size: Size, seeds: list[int], only: str | None) -> None:
+    data = Data(folder, size.valid)
     rows: dict[str, list[dict[str, Any]]] = {}
     for seed in seeds:
-        for name, make in arms(seed, runs).items():
+        for name, make in arms(seed, runs, size).items():
             run = runs / f"{name.replace(', ', '_').replace(' ', '_')}_{seed}"
             is_there = (run / "figures.json").exists()
             if (only == "parents" and name not in PARENTS) or (only == "finished" and not is_there):
@@ -209,26 +230,29 @@ def main(folder: Path, runs: Path, seeds: list[int], only: str | None) -> None:
             print(seed, name, {key: figures[key] for key in ("valid", "auc", "uauc")}, flush=True)
         for name, scores in from_finished(data, runs, seed).items():
             rows.setdefault(name, []).append({**data.rated(scores), "settings": {"seed": seed}})
-    every = with_earlier(rows)
+    every = with_earlier(rows, size)
     found = sorted({row["settings"]["seed"] for several in every.values() for row in several})
-    write_result("collm", {"seeds": found, "published": PUBLISHED, "rows": every})
+    write_result(size.result, {"seeds": found, "published": PUBLISHED, "rows": every})
 
 
-def with_earlier(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+def with_earlier(
+    rows: dict[str, list[dict[str, Any]]], size: Size
+) -> dict[str, list[dict[str, Any]]]:
     """Add what stands in the result of other seeds, and of arms that were left out.
 
     Raises:
         ValueError: If those have other settings.
     """
-    stood = read("collm")["rows"] if (RESULTS / "collm.json").exists() else {}
+    path = RESULTS / f"{size.result}.json"
+    stood = read(size.result)["rows"] if path.exists() else {}
     every: dict[str, list[dict[str, Any]]] = {}
-    for name in [*arms(ABLATED, Path()), *FOLLOW]:
+    for name in [*arms(size.ablated[0], Path(), size), *FOLLOW]:
         of_seeds = {
             row["settings"]["seed"]: row for row in [*stood.get(name, []), *rows.get(name, [])]
         }
         several = [of_seeds[seed] for seed in sorted(of_seeds)]
         if any(_settings(row) != _settings(several[0]) for row in several):
-            raise ValueError(f"{name} stands in collm.json with other settings; delete the file")
+            raise ValueError(f"{name} stands in {path} with other settings; delete the file")
         if several:
             every[name] = several
     return every
@@ -248,10 +272,13 @@ if __name__ == "__main__":
     parser.add_argument(
         "folder", type=Path, nargs="?", default=root.parent / "shared/data/collm-ml-1m"
     )
-    parser.add_argument("--runs", type=Path, default=root / "build/runs/collm")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--runs", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     which = parser.add_mutually_exclusive_group()
     for name in ("parents", "finished"):
         which.add_argument(f"--{name}", action="store_const", const=name, dest="only")
     given = parser.parse_args()
-    main(given.folder, given.runs, given.seeds, given.only)
+    table = FULL if given.full else SMALL
+    kept = given.runs or root / "build/runs" / table.result
+    main(given.folder, kept, table, given.seeds, given.only)

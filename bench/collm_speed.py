@@ -7,7 +7,8 @@ of each stage in batches of 64, and scoring. Candidates: 100 for each of some us
 Llama with random weights made on the spot, whose tokenizer is trained on the films' titles, after
 as many titles as make the shared part of a prompt about eight times as long as the rest. Plain
 prompts, in large batches of like lengths, and prefixes take turns; medians, scores compared. On the
-CPU, and on a GPU where there is one.
+CPU; and on a GPU where there is one, with 16 times the rows, and of a second Llama that has the
+shape of the one with 7 billion weights, in bfloat16.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from collm import PROMPTS, Data
+from collm import SMALL, Data
 from results import write_result
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from pyhybrid.data.ids import positions
 from pyhybrid.llm.backbone import Backbone
@@ -49,6 +50,13 @@ LLAMA = {
     "num_hidden_layers": 8,
     "num_attention_heads": 8,
     "num_key_value_heads": 4,
+}
+LLAMA_7B = {
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
 }
 
 
@@ -80,9 +88,13 @@ def in_turn(
 
 def rows_a_second(data: Data, device: str, rows: int, rounds: int) -> dict[str, float]:
     """Train each stage on some rows, and score them, in turn."""
-    backbone = Backbone.load("all-MiniLM-L6-v2", device=device, max_tokens=PROMPTS["max_tokens"])
+    backbone = Backbone.load(
+        "all-MiniLM-L6-v2", device=device, max_tokens=SMALL.prompts["max_tokens"]
+    )
     network = network_on(backbone)
-    titles = Titles.of_catalog("bench", data.catalog, data.catalog.item_ids, PROMPTS["titles"])
+    titles = Titles.of_catalog(
+        "bench", data.catalog, data.catalog.item_ids, SMALL.prompts["titles"]
+    )
     random = np.random.default_rng(0)
     asked = data.train.select(np.sort(random.permutation(len(data.train))[:rows]))
     batches = list(row_batches(asked, titles, lambda own: random_vectors(len(own)), BATCH, random))
@@ -125,7 +137,7 @@ def loss_of(network: CoLLMNetwork, batch: Batch, device: str) -> torch.Tensor:
     return functional.binary_cross_entropy_with_logits(network(tokens, vectors), labels)
 
 
-def llama(texts: list[str], device: str) -> Backbone:
+def llama(texts: list[str], device: str, sizes: dict[str, int], dtype: torch.dtype) -> Backbone:
     """Make a Llama with random weights, and train a byte-level BPE for it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -139,18 +151,28 @@ def llama(texts: list[str], device: str) -> Backbone:
     )
     tokenizer.train_from_iterator(texts, trainer)
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=VOCABULARY, initializer_range=0.1, **LLAMA)
+    config = LlamaConfig(vocab_size=VOCABULARY, initializer_range=0.1, **sizes)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
-    return Backbone(LlamaForCausalLM(config).to(device), fast)
+    with torch.device(device):
+        network = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    return Backbone(network.to(device), fast)
 
 
-def candidates(data: Data, device: str, users: int, rounds: int) -> dict[str, Any]:
+def candidates(
+    data: Data,
+    device: str,
+    users: int,
+    rounds: int,
+    *,
+    sizes: dict[str, int] = LLAMA,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Any]:
     """Score 100 candidates of each of some users, by prefixes and by plain prompts, in turn."""
     known = data.catalog.fields["title"].tolist()
     endings = [about_item(title, 1) for title in known]
     beginnings = [about_user([title], 1) for title in known]
     texts = [text for prompt in (*endings, *beginnings) for text in prompt.texts]
-    network = network_on(llama(texts, device))
+    network = network_on(llama(texts, device, sizes, dtype))
     network.begin("mapper")
     backbone, random = network.backbone, np.random.default_rng(1)
 
@@ -189,11 +211,14 @@ def candidates(data: Data, device: str, users: int, rounds: int) -> dict[str, An
 def main(folder: Path, rows: int, rounds: int) -> None:
     data, found = Data(folder), {}
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        shared = candidates(data, device, 2 if device == "cpu" else 16, rounds)
-        print(device, shared, flush=True)
-        measured = rows_a_second(data, device, rows, rounds)
-        print(device, measured, flush=True)
-        found[device] = {"candidates": shared, "rows a second": measured}
+        on_cpu = device == "cpu"
+        part: dict[str, Any] = {"candidates": candidates(data, device, 2 if on_cpu else 16, rounds)}
+        if not on_cpu:
+            large: Any = {"sizes": LLAMA_7B, "dtype": torch.bfloat16}
+            part["candidates, 7B"] = candidates(data, device, 4, rounds, **large)
+        part["rows a second"] = rows_a_second(data, device, rows if on_cpu else 16 * rows, rounds)
+        print(device, part, flush=True)
+        found[device] = part
     write_result("collm_speed", {"rows": rows, "rounds": rounds, "devices": found})
 
 

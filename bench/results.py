@@ -21,7 +21,7 @@ def write_result(name: str, figures: dict[str, Any]) -> None:
     """Write ``results/{name}.json``."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({**here(), **figures}, indent=2) + "\n")
+    _write(path, {**here(), **figures})
     print(f"wrote {path}")
 
 
@@ -44,10 +44,14 @@ def once(
     figures = compute()
     kept = {**figures, "settings": settings, "ran_on": here()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".partial")
-    beside.write_text(json.dumps(kept, indent=2) + "\n")
-    beside.replace(path)
+    _write(path, kept)
     return kept
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    beside = path.with_suffix(".partial")
+    beside.write_text(json.dumps(content, indent=2) + "\n")
+    beside.replace(path)
 
 
 def here() -> dict[str, Any]:

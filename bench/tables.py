@@ -199,8 +199,16 @@ def llmrec() -> str:
 
 
 def collm() -> str:
+    return _collm("collm", "python bench/collm.py")
+
+
+def collm_full() -> str:
+    return _collm("collm_full", "python bench/collm.py --full")
+
+
+def _collm(name: str, command: str) -> str:
     """Tabulate AUC and user AUC, means and deviations over seeds, beside the published ones."""
-    result = read("collm")
+    result = read(name)
     lines = ["| AUC, user AUC | published | all | warm | cold |", "| --- | --- | --- | --- | --- |"]
     for name, runs in result["rows"].items():
         published = result["published"].get(name)
@@ -212,7 +220,7 @@ def collm() -> str:
         seeds = "" if of_all else f" ({len(runs)} of {len(result['seeds'])} seeds)"
         lines.append(f"| {name}{seeds} | " + " | ".join(cells) + " |")
     runs = [run for rows in result["rows"].values() for run in rows if "ran_on" in run]
-    return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/collm.py`)"])
+    return "\n".join([*lines, "", f"({computed_on(runs)}; `{command}`)"])
 
 
 def _spread(values: list[float]) -> str:
@@ -223,21 +231,31 @@ def _spread(values: list[float]) -> str:
 def collm_speed() -> str:
     """Tabulate rows a second, and what a shared prefix saves."""
     result = read("collm_speed")
+    parts = result["devices"].values()
+    rows: dict[str, list[str]] = {}
+    lengths: dict[str, None] = {}  # as many as differ, in order
+    for place, part in enumerate(parts):
+
+        def put(row: str, value: float, place: int = place) -> None:
+            rows.setdefault(row, [""] * len(parts))[place] = f"{value:,.1f}"
+
+        for name, rate in part["rows a second"].items():
+            put(name, rate)
+        for key in [key for key in part if key.startswith("candidates")]:
+            shared = part[key]
+            size = f"{shared['parameters'] / 1e6:,.0f} million weights"
+            for name in ("prefix", "plain"):
+                put(f"100 candidates, {size}, {name}", shared["rows a second"][name])
+            put(f"times as fast by the prefix, {size}", shared["times as fast"])
+            length = f"{shared['prefix tokens']:.0f} tokens before {shared['other tokens']:.0f}"
+            lengths[length] = None
     lines = ["| rows a second | " + " | ".join(result["devices"]) + " |"]
-    lines.append("| --- |" + " --- |" * len(result["devices"]))
-    parts = list(result["devices"].values())
-    for name in parts[0]["rows a second"]:
-        cells = (f"{part['rows a second'][name]:,.1f}" for part in parts)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for name in ("prefix", "plain"):
-        cells = (f"{part['candidates']['rows a second'][name]:,.1f}" for part in parts)
-        lines.append(f"| 100 candidates of a causal model, {name} | " + " | ".join(cells) + " |")
-    cells = (f"{part['candidates']['times as fast']:.1f}" for part in parts)
-    lines += ["| times as fast by the prefix | " + " | ".join(cells) + " |", ""]
-    shared = parts[0]["candidates"]
-    size = f"{shared['parameters'] / 1e6:.0f} million weights, a prefix of "
-    size += f"{shared['prefix tokens']:.0f} tokens before {shared['other tokens']:.0f}"
-    lines.append(f"(causal model: {size}; {provenance(result)}; `python bench/collm_speed.py`)")
+    lines.append("| --- |" + " --- |" * len(parts))
+    lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
+    place = provenance(result)
+    if "gpu" in result["machine"]:
+        place += f", on {result['machine']['gpu']}"
+    lines += ["", f"(prefixes of {', '.join(lengths)}; {place}; `python bench/collm_speed.py`)"]
     return "\n".join(lines)
 
 
@@ -271,6 +289,7 @@ TABLES = {
     "text_prior": text_prior,
     "llmrec": llmrec,
     "collm": collm,
+    "collm_full": collm_full,
     "collm_speed": collm_speed,
 }
 

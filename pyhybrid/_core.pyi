@@ -47,6 +47,9 @@ def top_n_factors(
     threads: int,
     progress: _Progress,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]: ...
+def score_factors(
+    users: NDArray[np.float32], items: NDArray[np.float32], threads: int, progress: _Progress
+) -> NDArray[np.float32]: ...
 def top_n_scores(
     scores: NDArray[np.float32],
     n: int,

@@ -62,13 +62,14 @@ def cases():
         "esler_weights": lambda **kw: kernels.esler_weights(gram, 5.0, **kw),
         "top_n": lambda **kw: kernels.top_n(x, weights, 10, exclude=x, **kw),
         "top_n_factors": lambda **kw: kernels.top_n_factors(factors, factors, 10, **kw),
+        "score_factors": lambda **kw: kernels.score_factors(factors, factors, **kw),
         "top_n_scores": lambda **kw: kernels.top_n_scores(scores, 10, exclude=y, **kw),
         "ranking_metrics": lambda **kw: kernels.ranking_metrics(ranking, y, names, **kw),
         "score_metrics": lambda **kw: kernels.score_metrics(scores, y, names, exclude=x, **kw),
     }
 
 
-NAMES = ["gram", "esler_weights", "top_n", "top_n_factors", "top_n_scores"]
+NAMES = ["gram", "esler_weights", "top_n", "top_n_factors", "score_factors", "top_n_scores"]
 NAMES += ["ranking_metrics", "score_metrics"]
 
 

@@ -1,4 +1,5 @@
 #include "bind.hpp"
+#include "pyhybrid/score_factors.hpp"
 #include "pyhybrid/top_n.hpp"
 
 namespace pyhybrid::bindings {
@@ -54,6 +55,17 @@ py::tuple top_n_of_scores(const Array<float>& scores, std::int64_t n, const Held
   });
 }
 
+Array<float> scores_of_factors(const Array<float>& users, const Array<float>& items, int threads,
+                               const py::object& progress) {
+  const std::int64_t rows = users.shape(0);
+  Array<float> scores({rows, std::int64_t{items.shape(0)}});
+  run(progress, [&](Monitor* monitor) {
+    score_factors(read(users), read(items), rows, items.shape(0), users.shape(1), write(scores),
+                  threads, monitor);
+  });
+  return scores;
+}
+
 }  // namespace
 
 void bind_top_n(py::module_& m) {
@@ -63,6 +75,8 @@ void bind_top_n(py::module_& m) {
   m.def("top_n_factors", &top_n_of_factors, py::arg("users").noconvert(),
         py::arg("items").noconvert(), py::arg("n"), py::arg("exclude"),
         py::arg("among").noconvert(), py::arg("threads"), py::arg("progress"));
+  m.def("score_factors", &scores_of_factors, py::arg("users").noconvert(),
+        py::arg("items").noconvert(), py::arg("threads"), py::arg("progress"));
   m.def("top_n_scores", &top_n_of_scores, py::arg("scores").noconvert(), py::arg("n"),
         py::arg("exclude"), py::arg("among").noconvert(), py::arg("threads"), py::arg("progress"));
 }

@@ -1,13 +1,13 @@
 #include "pyhybrid/top_n.hpp"
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "factor_tiles.hpp"
 #include "pyhybrid/error.hpp"
 #include "scratch.hpp"
 #include "selection.hpp"
@@ -277,19 +277,6 @@ class HistoryRanker {
   Scratch<float> packed_;             // (the group's panels, named items, kPanel)
 };
 
-/// items[first .. first+kTile) -> packed[k * kTile + c], zeros beyond the last item.
-void pack_factors(std::span<const float> items, std::int64_t n_items, std::int64_t dim,
-                  std::int64_t first, float* packed) {
-  const std::int64_t width = std::min(kTile, n_items - first);
-  for (std::int64_t c = 0; c < width; ++c) {
-    const float* item = items.data() + (first + c) * dim;
-    for (std::int64_t k = 0; k < dim; ++k) packed[k * kTile + c] = item[k];
-  }
-  for (std::int64_t c = width; c < kTile; ++c) {
-    for (std::int64_t k = 0; k < dim; ++k) packed[k * kTile + c] = 0.0F;
-  }
-}
-
 }  // namespace
 
 void top_n(const Csr& histories, std::span<const float> weights, const Restriction& restriction,
@@ -326,13 +313,11 @@ void top_n_factors(std::span<const float> users, std::span<const float> items, s
   const double work = static_cast<double>(rows) * static_cast<double>(n_items);
   const std::int64_t step =
       ceil_div(rows_per_block(rows, threads, kMostUsers), simd::kUsers) * simd::kUsers;
-  const simd::Loops& loops = simd::loops();
 
   for_each_block(ceil_div(rows, step), work, threads, monitor, [&]() -> Worker {
     return [&, step, selection = std::make_shared<BlockSelection>(rule, std::min(rows, step)),
-            packed = std::vector<float>(size(kTile * dim)),
-            scores = std::array<float, simd::kUsers * kTile>()](std::int64_t block,
-                                                                Ticker& ticker) mutable {
+            tiles = FactorTiles(users, items, n_items, dim)](std::int64_t block,
+                                                             Ticker& ticker) mutable {
       const std::int64_t first = block * step;
       const std::int64_t end = std::min(rows, first + step);
       selection->reset(first, end - first);
@@ -341,17 +326,9 @@ void top_n_factors(std::span<const float> users, std::span<const float> items, s
         ticker.advance(static_cast<double>(end - first) *
                        static_cast<double>(std::min(kTile, n_items - left)));
         if (rule.shared_candidates(left) == 0) continue;
-        pack_factors(items, n_items, dim, left, packed.data());
-        for (std::int64_t row = first; row < end; row += simd::kUsers) {
-          const float* together[simd::kUsers];  // beyond the block's end the last one again
-          for (std::int64_t u = 0; u < simd::kUsers; ++u) {
-            together[u] = users.data() + std::min(row + u, end - 1) * dim;
-          }
-          loops.multiply(scores.data(), together, packed.data(), dim);
-          for (std::int64_t u = 0; u < std::min<std::int64_t>(simd::kUsers, end - row); ++u) {
-            selection->offer(row + u, scores.data() + u * kTile, left);
-          }
-        }
+        tiles.for_rows(first, end, left, [&](std::int64_t row, const float* scores) {
+          selection->offer(row, scores, left);
+        });
       }
       for (std::int64_t row = first; row < end; ++row) write_row(*selection, row, out);
     };

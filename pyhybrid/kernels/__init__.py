@@ -27,7 +27,7 @@ from pyhybrid.kernels.pq import (
     pq_search,
     pq_train,
 )
-from pyhybrid.kernels.ranking import top_n, top_n_factors, top_n_scores
+from pyhybrid.kernels.ranking import score_factors, top_n, top_n_factors, top_n_scores
 from pyhybrid.kernels.solve import esler_weights, gram
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "pq_search",
     "pq_train",
     "ranking_metrics",
+    "score_factors",
     "score_metrics",
     "simd_level",
     "thread_count",

@@ -1,4 +1,4 @@
-"""The best n items of each row, from histories, factors or scores."""
+"""The best n items of each row, from histories, factors or scores; and all scores of factors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.kernels.core import CSR, Progress, TopN
 
-__all__ = ["restriction", "top_n", "top_n_factors", "top_n_scores"]
+__all__ = ["restriction", "score_factors", "top_n", "top_n_factors", "top_n_scores"]
 
 
 def top_n(
@@ -104,17 +104,50 @@ def top_n_factors(
     >>> top_n_factors(users, items, 2)[0]
     array([[1, 0]], dtype=int32)
     """
-    check_dense("top_n_factors", "users", users, np.float32)
-    check_dense("top_n_factors", "items", items, np.float32)
-    if users.shape[1] != items.shape[1]:
-        expected = f"(items, {users.shape[1]}), as users' shape is {users.shape}"
-        raise ValueError(describe("top_n_factors", "items' shape", items.shape, expected))
+    _check_factors("top_n_factors", users, items)
     options = (
         *restriction("top_n_factors", exclude, among),
         *running("top_n_factors", threads, progress),
     )
     n = _length("top_n_factors", n, users.shape[0])
     return _core.top_n_factors(users, items, n, *options)
+
+
+def score_factors(
+    users: NDArray[np.float32],
+    items: NDArray[np.float32],
+    *,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Return all inner products of user and item vectors, as `top_n_factors` computes them.
+
+    A score depends on its two vectors alone, to the last bit, where a product of BLAS depends on
+    their places too: items of equal vectors have equal scores.
+
+    Args:
+        users: C-contiguous float32 (rows, dim).
+        items: C-contiguous float32 (items, dim).
+        threads: 0 for all that this process may use.
+        progress: Called with the share done.
+
+    Returns:
+        float32 (rows, items).
+
+    Raises:
+        MemoryError: If the scores won't fit.
+        TypeError: If a dtype or layout is not as above.
+        ValueError: If shapes disagree.
+
+    >>> users = np.array([[1.0, 2.0]], dtype=np.float32)
+    >>> items = np.array([[3.0, 0.0], [0.5, 1.0]], dtype=np.float32)
+    >>> score_factors(users, items)
+    array([[3. , 2.5]], dtype=float32)
+    """
+    _check_factors("score_factors", users, items)
+    needed, way_out = 4 * len(users) * len(items), "score fewer rows at a time"
+    require_memory("score_factors", f"{len(users)} rows", needed, "the scores", way_out)
+    return _core.score_factors(users, items, *running("score_factors", threads, progress))
 
 
 def top_n_scores(
@@ -154,6 +187,14 @@ def top_n_scores(
     )
     n = _length("top_n_scores", n, scores.shape[0])
     return _core.top_n_scores(scores, n, *options)
+
+
+def _check_factors(who: str, users: NDArray[np.float32], items: NDArray[np.float32]) -> None:
+    check_dense(who, "users", users, np.float32)
+    check_dense(who, "items", items, np.float32)
+    if users.shape[1] != items.shape[1]:
+        expected = f"(items, {users.shape[1]}), as users' shape is {users.shape}"
+        raise ValueError(describe(who, "items' shape", items.shape, expected))
 
 
 def _length(who: str, n: object, rows: int) -> int:

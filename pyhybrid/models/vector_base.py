@@ -113,7 +113,7 @@ class VectorScores(Recommender):
         return self.item_vectors
 
     def _score(self, histories: Interactions) -> NDArray[np.float32]:
-        return self._user_vectors(histories) @ self.item_vectors.T
+        return kernels.score_factors(self._user_vectors(histories), self.item_vectors)
 
     def _rank(
         self,

@@ -197,10 +197,7 @@ def test_a_cold_item_is_scored_as_the_one_of_its_texts(model: LLMRec, seen: Inte
     scores = model.score(seen)
     for cold, warm in ((100, 0), (101, SIZE)):
         places = model.item_positions([cold, warm])
-        own = np.searchsorted(model.rankable, places)
-        np.testing.assert_array_equal(*model.item_vectors[own])
-        # A product's last bits depend on the place of a column.
-        np.testing.assert_allclose(scores[:, places[0]], scores[:, places[1]], rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(scores[:, places[0]], scores[:, places[1]])
     assert model.item_counts[model.item_positions([100, 101])].tolist() == [0, 0]
     fans = seen.select_users(np.flatnonzero(np.arange(120) % GROUPS == 0))
     cold_ones = model.recommend(fans, 1, among=model.item_positions([100, 101]))

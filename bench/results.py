@@ -99,16 +99,13 @@ def provenance(result: dict[str, Any]) -> str:
     """Say in words when, where and with which versions a result was computed."""
     machine, versions = result["machine"], result["versions"]
     packages = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return f"{result['date']}, {machine['threads']} threads of {machine['cpu']}, {packages}"
+    gpu = f", on {machine['gpu']}" if "gpu" in machine else ""
+    return f"{result['date']}, {machine['threads']} threads of {machine['cpu']}, {packages}{gpu}"
 
 
 def computed_on(runs: Iterable[dict[str, Any]]) -> str:
     """Say where the runs were made, each place once."""
-    places = []
-    for run in runs:
-        gpu = run["ran_on"]["machine"].get("gpu")
-        places.append(provenance(run["ran_on"]) + (f", on {gpu}" if gpu else ""))
-    return "; ".join(dict.fromkeys(places))
+    return "; ".join(dict.fromkeys(provenance(run["ran_on"]) for run in runs))
 
 
 def seconds(value: float) -> str:

@@ -229,34 +229,28 @@ def _spread(values: list[float]) -> str:
 
 
 def collm_speed() -> str:
-    """Tabulate rows a second, and what a shared prefix saves."""
+    """Tabulate rows a second of each device, and what a shared prefix saves there."""
     result = read("collm_speed")
-    parts = result["devices"].values()
-    rows: dict[str, list[str]] = {}
-    lengths: dict[str, None] = {}  # as many as differ, in order
-    for place, part in enumerate(parts):
-
-        def put(row: str, value: float, place: int = place) -> None:
-            rows.setdefault(row, [""] * len(parts))[place] = f"{value:,.1f}"
-
-        for name, rate in part["rows a second"].items():
-            put(name, rate)
-        for key in [key for key in part if key.startswith("candidates")]:
-            shared = part[key]
-            size = f"{shared['parameters'] / 1e6:,.0f} million weights"
-            for name in ("prefix", "plain"):
-                put(f"100 candidates, {size}, {name}", shared["rows a second"][name])
-            put(f"times as fast by the prefix, {size}", shared["times as fast"])
-            length = f"{shared['prefix tokens']:.0f} tokens before {shared['other tokens']:.0f}"
-            lengths[length] = None
+    columns = [_speeds(part) for part in result["devices"].values()]
     lines = ["| rows a second | " + " | ".join(result["devices"]) + " |"]
-    lines.append("| --- |" + " --- |" * len(parts))
-    lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
-    place = provenance(result)
-    if "gpu" in result["machine"]:
-        place += f", on {result['machine']['gpu']}"
-    lines += ["", f"(prefixes of {', '.join(lengths)}; {place}; `python bench/collm_speed.py`)"]
-    return "\n".join(lines)
+    lines.append("| --- |" + " --- |" * len(columns))
+    for name in dict.fromkeys(name for column in columns for name in column):
+        cells = (f"{column[name]:,.1f}" if name in column else "" for column in columns)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    shared = next(iter(result["devices"].values()))["candidates"]
+    prefix = f"{shared['prefix tokens']:.0f} tokens before {shared['other tokens']:.0f}"
+    place = f"(prefixes of {prefix}; {provenance(result)}; `python bench/collm_speed.py`)"
+    return "\n".join([*lines, "", place])
+
+
+def _speeds(part: dict[str, Any]) -> dict[str, float]:
+    found = dict(part["rows a second"])
+    for shared in (part[key] for key in part if key.startswith("candidates")):
+        size = f"{shared['parameters'] / 1e6:,.0f} million weights"
+        rates = shared["rows a second"]
+        found |= {f"100 candidates, {size}, {name}": rates[name] for name in ("prefix", "plain")}
+        found[f"times as fast by the prefix, {size}"] = shared["times as fast"]
+    return found
 
 
 def multvae_epoch() -> str:

@@ -1,10 +1,9 @@
-#include "pyhybrid/score_factors.hpp"
-
 #include <stdexcept>
 #include <tuple>
 
 #include "check.hpp"
 #include "matrices.hpp"
+#include "pyhybrid/score_factors.hpp"
 
 using namespace pyhybrid;
 

@@ -15,8 +15,8 @@ As a CPU has it: at most 5 titles and 64 tokens, two epochs of texts and one of 
 bfloat16 where the processor has it, models stop by AUC on `valid_small`, ablations with seed 2.
 With --full, for a GPU: CoLLM's defaults, models stop by AUC on `valid`, ablations with each seed.
 
-What is finished is kept under --runs and read back; --parents leaves it at the collaborative
-models, --finished at what is there. What the result holds of other seeds stays.
+What is finished is kept under --runs, by table, and read back; --parents leaves it at the
+collaborative models, --finished at what is there. What the result holds of other seeds stays.
 """
 
 from __future__ import annotations
@@ -273,12 +273,11 @@ if __name__ == "__main__":
         "folder", type=Path, nargs="?", default=root.parent / "shared/data/collm-ml-1m"
     )
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--runs", type=Path)
+    parser.add_argument("--runs", type=Path, default=root / "build/runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     which = parser.add_mutually_exclusive_group()
     for name in ("parents", "finished"):
         which.add_argument(f"--{name}", action="store_const", const=name, dest="only")
     given = parser.parse_args()
     table = FULL if given.full else SMALL
-    kept = given.runs or root / "build/runs" / table.result
-    main(given.folder, kept, table, given.seeds, given.only)
+    main(given.folder, given.runs / table.result, table, given.seeds, given.only)

@@ -83,6 +83,46 @@ def tiny_lfm2() -> Any:
         return Lfm2ForCausalLM(Lfm2Config(vocab_size=320, **sizes, **heads, **special, **layers))
 
 
+def tiny_falcon() -> Any:
+    """Make a causal model whose layer remembers keys, and what a recurrence saw."""
+    import torch
+    from transformers import FalconH1Config, FalconH1ForCausalLM
+
+    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "mamba_d_state": 8}
+    mamba = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_chunk_size": 16}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return FalconH1ForCausalLM(FalconH1Config(vocab_size=320, **sizes, **heads, **mamba))
+
+
+def tiny_mistral() -> Any:
+    """Make a causal model that looks back at a few tokens alone."""
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM
+
+    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 40}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.3}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return MistralForCausalLM(MistralConfig(vocab_size=320, **sizes, **heads, **special))
+
+
+def tiny_nemotron() -> Any:
+    """Make a causal model of which one layer remembers nothing."""
+    import torch
+    from transformers import NemotronHConfig, NemotronHForCausalLM
+
+    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "head_dim": 8}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    layers = {"layer_types": ["full_attention", "mlp"], "initializer_range": 0.3}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = NemotronHConfig(vocab_size=320, **sizes, **heads, **layers)
+        return NemotronHForCausalLM(config)
+
+
 def tiny_gemma() -> Any:
     """Make a causal model that multiplies the embeddings of its table."""
     import torch

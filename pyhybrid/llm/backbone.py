@@ -15,7 +15,6 @@ from pyhybrid.errors import describe
 from pyhybrid.llm.loading import load_network, require_transformers
 from pyhybrid.llm.lora import add_lora, lora_weights, set_tensors
 from pyhybrid.llm.networks import LanguageNetwork, repeated
-from pyhybrid.llm.prompts import Prompt
 from pyhybrid.llm.tokens import Prefix, PromptTokenizer, TokenBatch
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.llm.loading import Dtype
     from pyhybrid.llm.networks import Kind
+    from pyhybrid.llm.prompts import Prompt
 
 __all__ = ["Backbone", "Prefix"]
 
@@ -182,9 +182,6 @@ class Backbone:
             ValueError: If a prompt does not fit without any title; or the slots differ; or yes and
                 no have no first tokens of their own after a prompt.
         """
-        wrong = [prompt for prompt in prompts if not isinstance(prompt, Prompt)]
-        if wrong:
-            raise TypeError(describe(self.who, "a prompt", repr(wrong[0]), "a Prompt"))
         rows = self._tokens.rows(prompts, before=after.row if after else None)
         return self._tokens.batch(rows, self.device, start=len(after) if after else 0)
 
@@ -265,9 +262,9 @@ class Backbone:
     ) -> list[Prefix]:
         """Let a causal model read the beginnings of many prompts each, without gradients.
 
-        They are read in one batch, so that a few should be given at a time. Memory: 2 x layers x
-        (prefixes x the longest one's length) x the width of keys numbers, and for each row of a
-        batch that goes on from one as many as for that one.
+        They are read in one batch, so that a few should be given at a time, of like lengths.
+        Memory: 2 x layers x the longest prefix's length x the width of keys numbers for each, and
+        as many again for each row of a batch that goes on from any of them.
 
         Args:
             prompts: The beginnings. The whole prompts' tokens, and so their scores, are the same as
@@ -276,9 +273,10 @@ class Backbone:
             vectors: As for `embed`, a row for each.
 
         Raises:
+            TypeError: If one is no prompt.
             ValueError: If the model is an encoder, which reads a prompt's beginning by its end, or
                 does not share prefixes; or in training mode; or a prompt does not fit or has no
-                token.
+                token; or there are not as many rooms.
         """
         import torch
 

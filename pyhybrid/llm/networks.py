@@ -160,7 +160,10 @@ class LanguageNetwork:
         """Whether what one prompt leaves in a cache can be taken by many that go on from it."""
         if self.kind == "encoder":
             return False
-        return all(hasattr(one, "batch_select_indices") for one in self.new_cache().layers)
+        layers = self.new_cache().layers
+        # A convolution's or recurrence's state is changed in place, and not repeated for many rows.
+        remembers_more = any(hasattr(one, "conv_states") for one in layers)
+        return not remembers_more and all(hasattr(one, "batch_select_indices") for one in layers)
 
     def new_cache(self) -> Any:
         """Return an empty cache of keys and values."""
@@ -201,14 +204,15 @@ class LanguageNetwork:
 def repeated(cache: Any, row: int, times: int) -> Any:
     """Return a cache of keys and values that holds one row of another so many times.
 
-    The other stays as it is: its layers put new tensors in the place of those that they hold.
+    The other stays as it is: layers of keys and values put new tensors in the place of those that
+    they hold, and do not change these.
     """
     import torch
 
     found = copy.copy(cache)
     found.layers = [copy.copy(layer) for layer in cache.layers]
     for layer in found.layers:
-        if layer.get_seq_length():
+        if getattr(layer, "keys", None) is not None:  # some layers have none
             layer.batch_select_indices(torch.full((times,), row, device=layer.keys.device))
     return found
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 
 from pyhybrid.errors import describe
+from pyhybrid.llm.prompts import Prompt
 from pyhybrid.training.devices import on_device
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
-
-    from pyhybrid.llm.prompts import Prompt
 
 __all__ = ["Prefix", "PromptTokenizer", "TokenBatch", "TokenRow"]
 
@@ -147,9 +146,13 @@ class PromptTokenizer:
                 text, unless one of these tokens would stand on both sides.
 
         Raises:
+            TypeError: If one is no prompt.
             ValueError: If a prompt is too long without any of its titles; or there are not as many
                 rooms as prompts.
         """
+        wrong = [prompt for prompt in prompts if not isinstance(prompt, Prompt)]
+        if wrong:
+            raise TypeError(describe(self.who, "a prompt", repr(wrong[0]), "a Prompt"))
         if len(rooms) not in (1, len(prompts)):
             expected = f"{len(prompts)}, one for each prompt"
             raise ValueError(describe(self.who, "the number of rooms", len(rooms), expected))

@@ -87,7 +87,8 @@ class CoLLM(LearnsFromRows, Reranker, SavesCoLLM):
 
     Memory: the language model's weights, 4 bytes each in float32 (90 MB for all-MiniLM-L6-v2,
     2.4 GB for Qwen/Qwen3-0.6B), 2 in bfloat16; and a batch's activations (see `checkpointing`), or
-    in scoring those of 16,384 tokens at once.
+    in scoring those of 16,384 tokens at once. On a GPU `recommend` reads the histories of several
+    users together, up to as many tokens again, whose keys and values stay for their candidates.
 
     Args:
         llm: The language model, by name or folder (extra ``llm``): a causal one, or a text encoder.

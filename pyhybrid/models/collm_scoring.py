@@ -25,7 +25,7 @@ __all__ = ["score_pairs", "score_prompts"]
 
 _SCORED = 256  # prompts at once
 _SCORED_ON_CPU = 32  # after one prefix
-_TOKENS = 1 << 14  # of prompts at once, a prefix counted for each
+_TOKENS = 1 << 14  # of prompts at once, what a row holds of a prefix counted too
 
 
 def score_prompts(
@@ -95,6 +95,8 @@ def _score_after_users(
     backbone, slots = network.backbone, network.slots
     bounds = np.searchsorted(rows, np.arange(len(liked) + 1))
     asking = np.flatnonzero(np.diff(bounds))
+    lengths = np.array([sum(map(len, liked[user])) for user in asking.tolist()])
+    asking = asking[np.argsort(-lengths, kind="stable")]  # little of a batch is padding
     size = 1 if _is_on_cpu(network) else max(1, _TOKENS // backbone.max_tokens)
     order: list[NDArray[np.int64]] = []
     found: list[Tensor] = []
@@ -151,16 +153,16 @@ def _after(
     for first in range(0, len(order), size):
         part = order[first : first + size]
         batch = backbone.encode([endings[place] for place in part], after=prefix)
-        for start, stop in _parts(batch):
+        for start, stop in _parts(batch, before=len(prefix.mask)):
             own, soft = pairs[part[start:stop]], None
             if items is not None:
                 soft = network.soft_tokens(_there(network, items[own, None]), side=1)
             yield own, network.scores(backbone.yes_no_after(prefix, batch.part(start, stop), soft))
 
 
-def _parts(batch: TokenBatch) -> Iterator[tuple[int, int]]:
-    """Part a batch where its tokens are too many to be read at once."""
-    size = max(1, _TOKENS // (batch.start + batch.ids.shape[1]))
+def _parts(batch: TokenBatch, before: int = 0) -> Iterator[tuple[int, int]]:
+    """Part a batch where its tokens, and `before` for each row, are too many to be read at once."""
+    size = max(1, _TOKENS // (before + batch.ids.shape[1]))
     for start in range(0, len(batch), size):
         yield start, min(start + size, len(batch))
 
@@ -168,7 +170,7 @@ def _parts(batch: TokenBatch) -> Iterator[tuple[int, int]]:
 def _in_place(found: list[Tensor], order: list[NDArray[np.int64]]) -> NDArray[np.float32]:
     """Bring scores that were found in some order to their places: float32 (scores,).
 
-    Only here is a GPU waited for, which computes while the next prompts are put together.
+    Only here are they waited for: a GPU computes while the next prompts are put together.
     """
     places = np.concatenate([np.empty(0, dtype=np.int64), *order])
     scores = np.empty(len(places), dtype=np.float32)

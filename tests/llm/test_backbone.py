@@ -16,6 +16,8 @@ from tiny_models import (
     tiny_bert,
     tiny_gemma,
     tiny_llama,
+    tiny_mistral,
+    tiny_nemotron,
 )
 
 from pyhybrid.llm import Backbone, History, Prompt, Slot, loading, lora, networks
@@ -63,6 +65,14 @@ def self_dropping(**settings: Any) -> Backbone:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Backbone(OPTForCausalLM(config), llama_tokenizer(), **settings)
+
+
+def sliding(**settings: Any) -> Backbone:
+    return Backbone(tiny_mistral(), llama_tokenizer(), **settings)
+
+
+def forgetful(**settings: Any) -> Backbone:
+    return Backbone(tiny_nemotron(), llama_tokenizer(), **settings)
 
 
 BOTH = pytest.mark.parametrize("make", [causal, encoder])
@@ -376,7 +386,7 @@ AFTER = [
 ]
 
 
-@pytest.mark.parametrize("make", [causal, absolute])
+@pytest.mark.parametrize("make", [causal, absolute, sliding, forgetful])
 def test_a_prefix_gives_the_scores_of_whole_prompts(make: Any) -> None:
     backbone, given = make(), vectors(3)
     user, items = given[:1, :1], given[:, 1:]
@@ -384,7 +394,8 @@ def test_a_prefix_gives_the_scores_of_whole_prompts(make: Any) -> None:
     whole = backbone.encode([ABOUT + after for after in AFTER])
     expected = backbone.yes_no(whole, both)
     prefix = backbone.prefix(ABOUT, user)
-    kept = [layer.keys.clone() for layer in prefix.cache.layers]
+    remembering = [layer for layer in prefix.cache.layers if layer.keys is not None]
+    kept = [layer.keys.clone() for layer in remembering]
     batch = backbone.encode(AFTER, after=prefix)
     assert len(prefix) + int(batch.mask[1].sum()) == whole.ids.shape[1]
     assert len(prefix.cache.layers) == 2
@@ -394,13 +405,13 @@ def test_a_prefix_gives_the_scores_of_whole_prompts(make: Any) -> None:
         alone = backbone.encode([after, AFTER[0]], after=prefix)
         found = backbone.yes_no_after(prefix, alone, items[[row, 0]])
         close(found, expected[[row, 0]])
-    for layer, keys in zip(prefix.cache.layers, kept, strict=True):
+    for layer, keys in zip(remembering, kept, strict=True):
         assert torch.equal(layer.keys, keys)
     other = backbone.prefix(ABOUT, user.flip(-1))
     assert (backbone.yes_no_after(other, batch, items) - expected).abs().min() > 1e-3
 
 
-@pytest.mark.parametrize("make", [causal, absolute])
+@pytest.mark.parametrize("make", [causal, absolute, sliding, forgetful])
 def test_prefixes_read_together_are_as_those_read_alone(make: Any) -> None:
     backbone = make(max_tokens=100)
     titles = [f"Film {number}" for number in range(60)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyhybrid.data import Feedback
 
 torch = pytest.importorskip("torch", reason="needs torch")
+collm_scoring = pytest.importorskip("pyhybrid.models.collm_scoring")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 BY_ESLER = SMALL | {"collaborative": "ESLERFactors", "collaborative_params": PARTS["ESLERFactors"]}
@@ -48,9 +49,7 @@ def test_users_read_together_score_as_whole_prompts(
     asked = [model._titles.liked(histories)[row] for row in rows]
     users = model._part._stranger_vectors(histories)[rows]
     vectors = np.stack([users, model._part._item_table()[items]], axis=1)
-    from pyhybrid.models.collm_scoring import score_prompts
-
-    whole = score_prompts(model._ready(), asked, model._titles.of(items), vectors)
+    whole = collm_scoring.score_prompts(model._ready(), asked, model._titles.of(items), vectors)
     assert whole.std() > 0.01
     np.testing.assert_allclose(found[rows, items], whole, atol=1e-3)
 

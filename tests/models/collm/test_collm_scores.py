@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from tiny_collm import CATALOG, ITEMS, KINDS, PARTS, SMALL, TOLD, renamed
-from tiny_models import llama_tokenizer, saved, tiny_lfm2
+from tiny_models import llama_tokenizer, saved, tiny_falcon, tiny_lfm2
 
 from pyhybrid import Catalog, CoLLM
 from pyhybrid.data import Feedback
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 torch = pytest.importorskip("torch", reason="needs torch")
+collm_scoring = pytest.importorskip("pyhybrid.models.collm_scoring")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -153,6 +154,33 @@ def test_scores_do_not_depend_on_how_many_prompts_are_read_at_once(
     assert max(read) <= 150
 
 
+def test_users_read_together_score_as_alone_and_fit_the_memory(
+    fitted: dict[str, CoLLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = fitted["Llama"]._ready()
+    liked = [["Heat"], ["A long title"] * 6, [], ["Up", "Alien"]]
+    dim = network.mapper[0].in_features
+    vectors = np.random.default_rng(0).standard_normal((4 + 40, dim)).astype(np.float32)
+    rows = np.repeat(np.arange(4), 10)
+    asked = network, liked, vectors[:4], rows, [f"Film {n % 10}" for n in range(40)], vectors[4:]
+    alone = collm_scoring.score_pairs(*asked)
+    assert alone.std() > 0.01
+    read = []
+    states = LanguageNetwork.states
+
+    def counted(self: Any, embedded: Any, mask: Any, *others: Any) -> Any:
+        read.append((len(mask), mask.numel()))
+        return states(self, embedded, mask, *others)
+
+    monkeypatch.setattr(LanguageNetwork, "states", counted)
+    monkeypatch.setattr(collm_scoring, "_is_on_cpu", lambda network: False)
+    monkeypatch.setattr(collm_scoring, "_TOKENS", 700)
+    monkeypatch.setattr(network.backbone, "max_tokens", 350)  # so two users at a time
+    np.testing.assert_allclose(collm_scoring.score_pairs(*asked), alone, rtol=1e-4, atol=1e-5)
+    assert [rows for rows, _ in read].count(2) >= 2
+    assert max(tokens for _, tokens in read) <= 700
+
+
 @pytest.mark.parametrize("collaborative", ["MF", "LightGCN", "SASRec"])
 def test_strangers_score_the_same_one_by_one_and_ranked(
     collaborative: str, folders: dict[str, Path], train: Feedback
@@ -171,10 +199,11 @@ def test_strangers_score_the_same_one_by_one_and_ranked(
         np.testing.assert_allclose(model.score_rows(rows), ranking.scores[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("make", [tiny_lfm2, tiny_falcon])
 def test_a_causal_model_that_shares_no_prefix_reads_whole_prompts(
-    folders: dict[str, Path], train: Feedback, test: Feedback, tmp_path: Path
+    make: Any, train: Feedback, test: Feedback, tmp_path: Path
 ) -> None:
-    folder = saved(tmp_path / "lfm2", tiny_lfm2(), llama_tokenizer())
+    folder = saved(tmp_path / "model", make(), llama_tokenizer())
     model = CoLLM(llm=folder, **SMALL).fit(train, CATALOG)
     backbone = model._language.backbone
     assert not backbone.shares_prefixes

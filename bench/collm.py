@@ -7,9 +7,8 @@ Rows are pairs of a user and a film, liked or not, train before valid before tes
 AUC and user AUC on all test rows, on those whose user and film have three rows of train or more
 ("warm"), and on the others. The language model is all-MiniLM-L6-v2: LoRA on texts ("text"), then
 the mapper for each collaborative model; then, over MF, the ablations: vectors drawn at random
-(those of users whom train doesn't know are folded into random ones) and what was learned of users,
-or of users and films, handed to others. With each seed comes the mean of MF's and text's
-probabilities.
+(those of users whom train doesn't know are folded into random ones) and what was learned of users
+handed to others. With each seed comes the mean of MF's and text's probabilities.
 
 As a CPU has it: at most 5 titles and 64 tokens, two epochs of texts and one of a mapper, in
 bfloat16 where the processor has it, models stop by AUC on `valid_small`, ablations with seed 2.
@@ -98,19 +97,8 @@ class UsersPermuted(CoLLM):
 
     def _network(self, *given: Any) -> CoLLMNetwork:
         if self._language is None:
-            self._permute(np.random.default_rng(0))
+            self._part.user_ids = np.random.default_rng(0).permutation(self._part.user_ids)
         return super()._network(*given)
-
-    def _permute(self, random: np.random.Generator) -> None:
-        self._part.user_ids = random.permutation(self._part.user_ids)
-
-
-class AllPermuted(UsersPermuted):
-    """Hand what MF learned of each user, and of each item, to another one."""
-
-    def _permute(self, random: np.random.Generator) -> None:
-        super()._permute(random)
-        self._part.item_vectors = random.permutation(self._part.item_vectors)
 
 
 class Data:
@@ -195,7 +183,6 @@ def arms(seed: int, runs: Path, size: Size) -> dict[str, Callable[[], Recommende
         # One step of no length: the vectors stay as they were drawn.
         found["CoLLM, random vectors"] = over("MF", epochs=1, lr=1e-12)
         found["CoLLM, MF, users permuted"] = over("MF", UsersPermuted)
-        found["CoLLM, MF, users and items permuted"] = over("MF", AllPermuted)
     return found
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from pyhybrid.errors import describe
 from pyhybrid.llm.prompts import Prompt
-from pyhybrid.training.devices import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["Prefix", "PromptTokenizer", "TokenBatch", "TokenRow"]
+__all__ = ["Prefix", "PromptTokenizer", "TokenBatch", "TokenRow", "on_device"]
 
 _KEPT = 1000  # ends of prompts
 
@@ -343,6 +342,16 @@ class PromptTokenizer:
                 expected = "plain text, so that no title can bring one in"
                 way_out = "take a model with a fast tokenizer"
                 raise ValueError(describe(self.who, what, "a special token", expected, way_out))
+
+
+def on_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device, without waiting for what a GPU still computes."""
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _is_text(value: object) -> bool:

@@ -36,6 +36,7 @@ import numpy as np
 from pyhybrid.checks import count, not_negative, one_of, positive, share, switch
 from pyhybrid.data.ids import positions
 from pyhybrid.errors import describe
+from pyhybrid.llm.tokens import on_device
 from pyhybrid.models import model_class
 from pyhybrid.models.collm_prompts import prompts_of
 from pyhybrid.models.collm_rows import Titles, drawn_rows, row_batches, some_rows
@@ -47,7 +48,7 @@ from pyhybrid.models.vector_base import VectorScores
 from pyhybrid.progress import part_of
 from pyhybrid.storage import digest
 from pyhybrid.training.checkpoints import Checkpoint
-from pyhybrid.training.devices import check_device, device_of, on_device, threads_of
+from pyhybrid.training.devices import check_device, device_of, threads_of
 from pyhybrid.training.loop import Recipe
 
 if TYPE_CHECKING:

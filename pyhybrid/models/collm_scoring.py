@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pyhybrid.llm.tokens import on_device
 from pyhybrid.models.collm_prompts import about_item, about_user, prompts_of
-from pyhybrid.training.devices import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,14 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 __all__ = [
     "check_device",
     "device_of",
     "has_device",
-    "on_device",
     "own_randomness",
     "require_torch",
     "seed_torch",
@@ -103,20 +100,6 @@ def has_device(name: str | None) -> bool:
     except ValueError:
         return False
     return True
-
-
-def on_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Return an array as a tensor on a device, without waiting for what a GPU still computes.
-
-    >>> on_device(np.arange(3), device_of("SASRec", "cpu"))
-    tensor([0, 1, 2])
-    """
-    import torch
-
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @contextmanager

@@ -56,94 +56,56 @@ def bert_tokenizer() -> Any:
     )
 
 
-def tiny_llama(**changes: Any) -> Any:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+SIZES = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_attention_heads": 4}
+CAUSAL = SIZES | {"vocab_size": 320, "num_key_value_heads": 2, "num_hidden_layers": 2}
+CAUSAL |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+WIDE = {"initializer_range": 0.3}  # weights so large that each token tells
 
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    given = {"vocab_size": 320, "initializer_range": 0.3, **sizes, **heads, **special, **changes}
+
+def made(family: str, kind: str = "ForCausalLM", **settings: Any) -> Any:
+    """Make a network of a family that transformers knows, with the same weights at each call."""
+    import torch
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(**settings)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return LlamaForCausalLM(LlamaConfig(**given))
+        return getattr(transformers, family + kind)(config)
+
+
+def tiny_llama(**changes: Any) -> Any:
+    return made("Llama", **CAUSAL | WIDE | changes)
 
 
 def tiny_lfm2() -> Any:
     """Make a causal model of which one layer remembers what a convolution saw, no keys."""
-    import torch
-    from transformers import Lfm2Config, Lfm2ForCausalLM
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    layers = {"layer_types": ["conv", "full_attention"]}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Lfm2ForCausalLM(Lfm2Config(vocab_size=320, **sizes, **heads, **special, **layers))
+    return made("Lfm2", **CAUSAL, layer_types=["conv", "full_attention"])
 
 
 def tiny_falcon() -> Any:
     """Make a causal model whose layer remembers keys, and what a recurrence saw."""
-    import torch
-    from transformers import FalconH1Config, FalconH1ForCausalLM
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 1}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "mamba_d_state": 8}
-    mamba = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_chunk_size": 16}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return FalconH1ForCausalLM(FalconH1Config(vocab_size=320, **sizes, **heads, **mamba))
+    sizes = {"mamba_d_state": 8, "mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8}
+    return made("FalconH1", **CAUSAL | {"num_hidden_layers": 1}, **sizes, mamba_chunk_size=16)
 
 
 def tiny_mistral() -> Any:
     """Make a causal model that looks back at a few tokens alone."""
-    import torch
-    from transformers import MistralConfig, MistralForCausalLM
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 40}
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.3}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return MistralForCausalLM(MistralConfig(vocab_size=320, **sizes, **heads, **special))
+    return made("Mistral", **CAUSAL | WIDE, sliding_window=40)
 
 
 def tiny_nemotron() -> Any:
     """Make a causal model of which one layer remembers nothing."""
-    import torch
-    from transformers import NemotronHConfig, NemotronHForCausalLM
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "head_dim": 8}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
-    layers = {"layer_types": ["full_attention", "mlp"], "initializer_range": 0.3}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = NemotronHConfig(vocab_size=320, **sizes, **heads, **layers)
-        return NemotronHForCausalLM(config)
+    return made("NemotronH", **CAUSAL | WIDE, layer_types=["full_attention", "mlp"], head_dim=8)
 
 
 def tiny_gemma() -> Any:
     """Make a causal model that multiplies the embeddings of its table."""
-    import torch
-    from transformers import GemmaConfig, GemmaForCausalLM
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 1}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return GemmaForCausalLM(GemmaConfig(vocab_size=320, **sizes, **heads))
+    return made("Gemma", **CAUSAL | {"num_hidden_layers": 1}, head_dim=8)
 
 
 def tiny_bert(**changes: Any) -> Any:
-    import torch
-    from transformers import BertConfig, BertModel
-
-    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
-    given = {"vocab_size": 200, "num_attention_heads": 4, "initializer_range": 0.3, **sizes}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return BertModel(BertConfig(**{**given, **changes}))
+    sizes = {"vocab_size": 200, "num_hidden_layers": 2}
+    return made("Bert", "Model", **SIZES | WIDE | sizes | changes)
 
 
 def saved(folder: Path, network: Any, tokenizer: Any) -> Path:

@@ -22,6 +22,7 @@
 #include <variant>
 #include <vector>
 
+#include "integers.hpp"
 #include "openblas.hpp"
 #include "pyhybrid/esler.hpp"
 #include "pyhybrid/gram.hpp"
@@ -40,8 +41,6 @@ constexpr std::int64_t kTop = 100;
 constexpr std::int64_t kDim = 64;
 constexpr std::int64_t kRowsAtOnce = 64;
 constexpr std::int64_t kMostScored = 20000;  // rows that are ranked; all are counted
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 /// Users whose activity is log-normal, items whose popularity falls as rank^-0.9, shuffled.
 struct Behaviour {

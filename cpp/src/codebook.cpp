@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "integers.hpp"
 #include "pyhybrid/error.hpp"
 
 namespace pyhybrid {
@@ -15,8 +16,6 @@ constexpr double kCut = 0x1p-15;
 constexpr double kMostSquared = std::numeric_limits<float>::max();
 constexpr double kMostSure = 1e37;
 constexpr const char* kWayOut = "look for nan, infinite or huge inputs";
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 

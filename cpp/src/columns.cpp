@@ -4,13 +4,13 @@
 #include <atomic>
 #include <utility>
 
+#include "integers.hpp"
+
 namespace pyhybrid {
 namespace {
 
 constexpr std::int64_t kRowsPerTick = 1024;
 constexpr std::int64_t kEntriesPerRange = 1 << 16;  // at least, if there is more than one
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 /// The row in which the entry stands, or one shortly before, where a range of rows may begin.
 std::int64_t range_start(const Csr& x, std::int64_t place) {

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "integers.hpp"
 #include "simd/loops.hpp"
 
 namespace pyhybrid {
@@ -14,10 +15,6 @@ constexpr std::int64_t kFewest = 16;       // items; fewer are not worth a pass 
 constexpr std::int64_t kTilesAtOnce = 4;   // whose words are used as often while they are cached
 constexpr std::int64_t kWordsAtOnce = 64;  // 2 x 4 tiles of so many words take 32 KB
 constexpr std::int64_t kWordsPerTick = 16 * kWordsAtOnce;
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

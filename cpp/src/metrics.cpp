@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "integers.hpp"
 #include "pyhybrid/error.hpp"
 #include "selection.hpp"
 #include "simd/loops.hpp"
@@ -29,8 +30,6 @@ constexpr std::array<std::pair<std::string_view, MetricKind>, 8> kNames{{
     {"map", MetricKind::map},
     {"map_min", MetricKind::map_min},
 }};
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 std::int64_t largest_cutoff(const std::vector<Metric>& metrics) {
   std::int64_t k = 0;

@@ -3,16 +3,13 @@
 #include <memory>
 
 #include "codebook.hpp"
+#include "integers.hpp"
 
 namespace pyhybrid {
 namespace {
 
 constexpr std::int64_t kGroups = 4;  // of vectors, which a thread takes at once
 constexpr std::int64_t kRowsAtOnce = kGroups * simd::kPoints;
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "codebook.hpp"
+#include "integers.hpp"
 
 namespace pyhybrid {
 namespace {
@@ -8,8 +9,6 @@ namespace {
 constexpr std::int64_t kRowsAtOnce = 256;  // rows that are summed together
 constexpr std::int64_t kRowsPerTick = 1 << 16;
 constexpr std::int64_t kColumnsAtOnce = 64;  // of a table, whose gradient a thread sums at once
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

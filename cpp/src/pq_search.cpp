@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "codebook.hpp"
+#include "integers.hpp"
 #include "pyhybrid/error.hpp"
 
 namespace pyhybrid {
@@ -20,10 +21,6 @@ constexpr std::int64_t kBlocks = 16;           // of codes between two looks at 
 constexpr std::int64_t kCodesAtOnce = kBlocks * simd::kCodes;
 constexpr double kMostSum = 65535.0;  // of a code's bytes
 constexpr double kMostByte = 255.0;
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// The bytes of a part's table.
 std::int64_t table_stride(const CodebookShape& shape) { return shape.entries <= 16 ? 16 : 256; }

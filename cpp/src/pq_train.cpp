@@ -4,12 +4,11 @@
 #include <utility>
 
 #include "codebook.hpp"
+#include "integers.hpp"
 #include "pyhybrid/error.hpp"
 
 namespace pyhybrid {
 namespace {
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 /// Lloyd's iterations on one part of all vectors.
 class PartTraining {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "factor_tiles.hpp"
+#include "integers.hpp"
 #include "pyhybrid/error.hpp"
 
 namespace pyhybrid {
@@ -11,8 +12,6 @@ namespace {
 using simd::kTile;
 
 constexpr std::int64_t kMostRows = 40 * simd::kUsers;  // for which a tile of items is packed
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 void check_size(const char* what, std::size_t size, std::int64_t a, const char* expected,
                 std::int64_t b) {

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "integers.hpp"
 #include "pyhybrid/error.hpp"
 
 namespace pyhybrid {
@@ -14,8 +15,6 @@ namespace {
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();  // no item: above all
 constexpr std::int64_t kMostRanked = 512;  // above, sorting beats counting who is better
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 /// The candidates that a row has room for: n and an eighth stay when others are dropped, and a tile
 /// must fit then.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "factor_tiles.hpp"
+#include "integers.hpp"
 #include "pyhybrid/error.hpp"
 #include "scratch.hpp"
 #include "selection.hpp"
@@ -27,10 +28,6 @@ constexpr std::int64_t kGroup = 4 * kTile;      // items whose weights are packe
 constexpr std::int64_t kMostRows = 64;          // rows that a thread takes at once
 constexpr std::int64_t kLine = 16;              // floats in a cache line
 constexpr std::int64_t kMostUsers = 40 * simd::kUsers;  // for whom a tile of items is packed
-
-std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// How many rows a thread takes at once: few enough that all threads have some.
 std::int64_t rows_per_block(std::int64_t rows, int threads, std::int64_t most) {

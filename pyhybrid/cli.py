@@ -111,10 +111,19 @@ def split(
 def fit(
     train: Files,
     out: Annotated[Path, typer.Option(help="The model's folder; an earlier model is replaced")],
-    model: Annotated[str, typer.Option(help="esler, popularity or sasrec")] = "esler",
+    model: Annotated[str, typer.Option(help="Such as esler, popularity or sasrec")] = "esler",
     param: Params = None,
     catalog: Annotated[
         list[Path] | None, typer.Option(help="Files of items, for those without an event")
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="A folder that split wrote: its validation users stop the training"),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What they rate each epoch by")] = "ndcg@10",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A folder for this run's state: run again, it goes on from there"),
     ] = None,
     threads: Threads = 0,
     user: User = "user_id",
@@ -135,6 +144,9 @@ def fit(
         model,
         params=_parse(param),
         catalog=catalog,
+        validation=validation,
+        metric=metric,
+        checkpoint=checkpoint,
         threads=threads,
         progress=True,
         **_columns(user, item, weight, time, rating, min_rating, duplicates, ordered),

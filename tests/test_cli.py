@@ -164,6 +164,28 @@ def test_parameters_are_read_as_json_where_they_are(
     assert type(load(tmp_path / "model")).__name__ == "Popularity"
 
 
+def test_training_is_stopped_by_validation_users_and_taken_up_again(
+    pyhybrid: Callable[..., Done], folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    split = folder / "split"
+    command: list[object] = [
+        "fit", split / "train.parquet", "--model", "multdae", "-p", "latent_dim=4", "-p",
+        "epochs=3", "--catalog", split / "items.parquet", "--validation", split,
+        "--metric", "recall@5", "--checkpoint", tmp_path / "run", "--out", tmp_path / "model",
+    ]  # fmt: skip
+    done = pyhybrid(*command)
+    assert (done.code, done.err) == (0, "")
+    first = load(tmp_path / "model").fingerprint()
+    state = (tmp_path / "run/checkpoint.npz").read_bytes()
+    assert pyhybrid(*command).code == 0
+    assert load(tmp_path / "model").fingerprint() == first
+    assert (tmp_path / "run/checkpoint.npz").read_bytes() == state
+    command[command.index("recall@5")] = "ndcg@5"
+    refused(pyhybrid(*command), "metric of the checkpoint")
+    refused(pyhybrid("fit", split / "train.parquet", "--checkpoint", "run", "--out", "m"), "ESLER")
+
+
 def test_columns_and_filters_are_options(pyhybrid: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "e.tsv").write_text("who\twhat\tstars\nu\ta\t5\nu\tb\t1\nv\ta\t4\nv\tc\t5\n")
     done = pyhybrid(

@@ -118,9 +118,14 @@ def fit(
     ] = None,
     validation: Annotated[
         Path | None,
-        typer.Option(help="A folder that split wrote: its validation users stop the training"),
+        typer.Option(
+            help="A folder that split wrote, whose validation users stop the training; "
+            "its items.parquet belongs to --catalog"
+        ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="What they rate each epoch by")] = "ndcg@10",
+    metric: Annotated[
+        str | None, typer.Option(help="What they rate each epoch by; ndcg@10 without it")
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="A folder for this run's state: run again, it goes on from there"),

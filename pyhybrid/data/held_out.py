@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.interactions import Interactions
 
-__all__ = ["HeldOut", "Split", "hold_out", "pairs_in", "union"]
+__all__ = ["HeldOut", "Split", "hold_out", "pairs_in", "refuse_leak", "union"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ expected 0
         _require_same("HeldOut", "user_ids", histories.user_ids, targets.user_ids)
         _require_same("HeldOut", "item_ids", histories.item_ids, targets.item_ids)
         if self.exclude_seen:
-            _refuse_leak("HeldOut", "targets", targets, "histories", histories)
+            refuse_leak("HeldOut", "targets", targets, "histories", histories)
 
     def __repr__(self) -> str:
         return f"HeldOut({self.targets.matrix.nnz} targets of {self.targets.n_users} users)"
@@ -96,12 +96,12 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
         for name, part in self.held_out.items():
             _require_same("Split", "item_ids", self.train.item_ids, part.targets.item_ids)
             if part.exclude_seen:
-                _refuse_leak("Split", f"{name} targets", part.targets, "train", self.train)
+                refuse_leak("Split", f"{name} targets", part.targets, "train", self.train)
             self._refuse_cold(f"{name} histories", part.histories)
         if self.validation is not None and self.test.exclude_seen:
             wanted, other = self.test.targets, self.validation
-            _refuse_leak("Split", "test targets", wanted, "validation targets", other.targets)
-            _refuse_leak("Split", "test targets", wanted, "validation histories", other.histories)
+            refuse_leak("Split", "test targets", wanted, "validation targets", other.targets)
+            refuse_leak("Split", "test targets", wanted, "validation histories", other.histories)
 
     @property
     def held_out(self) -> dict[str, HeldOut]:
@@ -193,12 +193,26 @@ def _require_same(who: str, axis: str, ids: NDArray[Any], others: NDArray[Any]) 
         raise ValueError(describe(who, axis, "not the same in all parts", "one axis for all"))
 
 
-def _refuse_leak(
-    who: str, what: str, targets: Interactions, where: str, seen: Interactions
+def refuse_leak(
+    who: str,
+    what: str,
+    targets: Interactions,
+    where: str,
+    seen: Interactions,
+    way_out: str | None = None,
 ) -> None:
+    """Raise ValueError if a target is among the pairs in `seen`, which are on the same item axis.
+
+    >>> from pyhybrid.data import Interactions
+    >>> data = Interactions.from_columns([1, 2], [10, 11])
+    >>> refuse_leak("fit", "targets", data, "train", data)
+    Traceback (most recent call last):
+    ValueError: fit: number of targets that are in train is 2 (first: user 1, item 10); expected 0
+    """
     leaks = np.flatnonzero(pairs_in(targets, seen))
     if len(leaks):
         user = targets.user_ids[rows_of(targets.matrix.indptr)[leaks[0]]]
         item = targets.item_ids[targets.matrix.indices[leaks[0]]]
         found = f"{len(leaks)} (first: user {user}, item {item})"
-        raise ValueError(describe(who, f"number of {what} that are in {where}", found, "0"))
+        what = f"number of {what} that are in {where}"
+        raise ValueError(describe(who, what, found, "0", way_out))

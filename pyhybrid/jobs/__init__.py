@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyhybrid.jobs.evaluation import evaluate
-from pyhybrid.jobs.pipeline import fit, recommend, split
+from pyhybrid.jobs.pipeline import recommend, split
+from pyhybrid.jobs.training import fit
 
 __all__ = ["evaluate", "fit", "recommend", "split"]

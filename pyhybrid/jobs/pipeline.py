@@ -1,4 +1,4 @@
-"""Split, fit and recommend: steps of a batch job, each from files to files.
+"""Split and recommend: steps of a batch job, each from files to files.
 
 Columns are named as `Interactions.read` takes them (``user=``, ``item=``, ``weight=``, ``time=``,
 ``rating=``, ``min_rating=``, ``duplicates=``, ``ordered=``). Outputs are written beside their
@@ -9,46 +9,38 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-import numpy as np
-
 from pyhybrid.checks import count
-from pyhybrid.data.catalog import Catalog
-from pyhybrid.data.held_out import HeldOut
-from pyhybrid.data.ids import arrow_ids, as_strings, column_of, extend, positions
+from pyhybrid.data.ids import arrow_ids
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.splits import split as split_interactions
 from pyhybrid.data.streaming import rows_if_sorted, stream_users
-from pyhybrid.data.tables import is_delimited, write_parquet
+from pyhybrid.data.tables import write_parquet
 from pyhybrid.errors import describe
 from pyhybrid.jobs.columns import described, known_items, on_axis, read_ids, told, users_alone
-from pyhybrid.models import load, model_class
+from pyhybrid.models import load
 from pyhybrid.models.batches import parts_of, write_parts
-from pyhybrid.models.torch_base import TorchRecommender
 from pyhybrid.progress import progress_bar
-from pyhybrid.storage import require_free
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
 
+    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from pyhybrid.data.held_out import Split
-    from pyhybrid.data.ids import Ids
     from pyhybrid.data.tables import Paths
-    from pyhybrid.models.base import Recommender
     from pyhybrid.progress import Progress
 
     Folder = str | os.PathLike[str]
     Way = Literal["strong", "leave-last", "time", "random", "cold"]
 
-__all__ = ["fit", "recommend", "split", "write_split"]
+__all__ = ["recommend", "split", "write_split"]
 
 
 def split(
@@ -114,95 +106,6 @@ def write_split(split: Split, out: Folder, made_by: Mapping[str, Any] | None = N
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-
-
-def fit(
-    train: Paths,
-    out: Folder,
-    model: str = "esler",
-    *,
-    params: Mapping[str, Any] | None = None,
-    catalog: Paths | None = None,
-    validation: Folder | None = None,
-    metric: str = "ndcg@10",
-    checkpoint: Folder | None = None,
-    threads: int = 0,
-    progress: Progress = False,
-    **columns: Any,
-) -> Recommender:
-    """Fit a model on files of events and save it.
-
-    What is trained in epochs can be stopped by validation users, and taken up where it was killed.
-
-    Args:
-        train: Files of events.
-        out: The model's folder; an earlier model there is replaced once the new one is whole.
-        model: Its name, such as "esler" or "popularity".
-        params: Its hyper-parameters by name.
-        catalog: Files of items, for items without an event.
-        validation: A folder that `split` wrote: after each epoch the model is rated on its
-            validation users, and the best epoch is kept. None: all epochs are run.
-        metric: What it is rated by.
-        checkpoint: A folder for the state of this run alone: the same job, run again, goes on from
-            it, or reads it back if it had ended.
-        threads: 0 for all that this process may use.
-        progress: True for a bar, or a callable that is handed the share done.
-        **columns: As `Interactions.read` takes them.
-
-    Raises:
-        FileNotFoundError: If the folder has no validation users.
-        ValueError: If the model or a parameter is unknown, if a model that is not trained in epochs
-            is given `validation` or `checkpoint`, or if validation users have items that are
-            neither in training nor in the catalogue; besides what reading and fitting raise.
-    """
-    kind = model_class(model)
-    kind.check_params("fit", params or {})
-    for name, folder in (("validation", validation), ("checkpoint", checkpoint)):
-        if folder is not None and not issubclass(kind, TorchRecommender):
-            rule = f"none for {kind.__name__}, which is not trained in epochs"
-            raise ValueError(describe("fit", name, str(folder), rule, "leave it out"))
-    recommender = kind(**(params or {}))
-    require_free(out)  # before the work, whose result could not be saved
-    interactions = Interactions.read(train, **told(train, columns))
-    items = None
-    if catalog is not None:
-        items = Catalog.read(catalog, item=columns.get("item", "item_id"))
-        if is_delimited(train) and items.item_ids.dtype == object:
-            interactions = replace(interactions, item_ids=as_strings(interactions.item_ids))
-        elif is_delimited(catalog) and interactions.item_ids.dtype == object:
-            items = Catalog(as_strings(items.item_ids), items.fields)
-    settings: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
-    if validation is not None:
-        axis = interactions.item_ids
-        if items is not None:
-            axis = extend(axis, column_of(items.item_ids, "fit", "items"), "fit")
-        settings |= {"validation": _validation_users(Path(validation), axis), "metric": metric}
-    recommender.fit(interactions, items, threads=threads, progress=progress, **settings)
-    recommender.save(out)
-    return recommender
-
-
-def _validation_users(folder: Path, item_ids: Ids) -> HeldOut:
-    """Read the validation users of a split who have a history, on a model's item axis."""
-    files = [folder / f"validation_{kind}.parquet" for kind in ("histories", "targets")]
-    if not all(file.is_file() for file in files):
-        expected = f"a folder that split wrote, with {files[0].name} and {files[1].name}"
-        raise FileNotFoundError(describe("fit", "validation", str(folder), expected))
-    parts = [Interactions.read(file, **told(file, {})) for file in files]
-    for file, part in zip(files, parts, strict=True):
-        unknown = np.flatnonzero(positions(part.item_ids, item_ids, "fit") < 0)
-        if len(unknown):
-            what = f"number of unknown items in {file.name}"
-            found = f"{len(unknown)}, the first {part.item_ids[unknown[0]]!r}"
-            way_out = f"name all items by catalog=, as {folder / 'items.parquet'} does"
-            raise ValueError(describe("fit", what, found, "0", way_out))
-    histories, targets = (part.with_items(item_ids) for part in parts)
-    # Users without a history are recommended the same whatever is learned: they tell nothing.
-    rows = positions(targets.user_ids, histories.user_ids, "fit")
-    exclude_seen = json.loads((folder / "split.json").read_text())["exclude_seen"]
-    return HeldOut(
-        histories.select_users(rows[rows >= 0]), targets.select_users(rows >= 0), exclude_seen
-    )
 
 
 def recommend(

@@ -262,7 +262,8 @@ class TorchRecommender(Recommender):
         if isinstance(validation, Feedback):
             held_out = digest(*_contents(validation.likes), *_labelled(validation))
         elif validation is not None:
-            held_out = digest(*_contents(validation.histories), *_contents(validation.targets))
+            parts = *_contents(validation.histories), *_contents(validation.targets)
+            held_out = digest(*parts, np.array([validation.exclude_seen]))
         known = [] if catalog is None else [catalog.item_ids, *catalog.fields]
         known += [] if catalog is None else catalog.fields.values()
         rows = self._feedback

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
-from pyhybrid import Interactions, evaluate, jobs, load, models
+from pyhybrid import Interactions, MultDAE, evaluate, jobs, load, models
 from pyhybrid.data import HeldOut, splits, synthetic
+from pyhybrid.data.ids import as_strings
 from pyhybrid.data.matrices import rows_of
 from pyhybrid.jobs.pipeline import write_split
 
@@ -50,7 +52,7 @@ def test_validation_users_choose_the_epoch_as_in_memory(
     alone = getattr(models, name)(**params).fit(split.train, **stops)
     assert [epoch.metric for epoch in made.epochs_run] == [e.metric for e in alone.epochs_run]
     assert made.fingerprint() == alone.fingerprint() == load(tmp_path / "model").fingerprint()
-    every = models.model_class(name)(**params).fit(split.train)
+    every = getattr(models, name)(**params).fit(split.train)
     assert every.fingerprint() != alone.fingerprint()
 
 
@@ -101,6 +103,25 @@ def test_users_without_a_history_and_seen_targets_are_no_obstacle(
     assert found == pytest.approx(max(epoch.metric for epoch in fitted.epochs_run), abs=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["strings", "numbers"])
+def test_text_files_are_read_as_the_ids_that_the_split_has(
+    events: Interactions, tmp_path: Path, kind: str
+) -> None:
+    ids = [np.arange(10, 10 + events.n_items), np.arange(100, 100 + events.n_users)]
+    item_ids, user_ids = (as_strings(some) for some in ids) if kind == "strings" else ids
+    renamed = replace(events, item_ids=item_ids, user_ids=user_ids)
+    write_split(splits.strong(renamed, seed=0), tmp_path / "split")
+    table = pq.read_table(tmp_path / "split/train.parquet").select(["user_id", "item_id"])
+    csv.write_csv(table, tmp_path / "train.csv")
+    given: dict[str, Any] = {"params": PARAMS["MultDAE"], "validation": tmp_path / "split"}
+    fitted: Any = [
+        jobs.fit(train, tmp_path / "model", "MultDAE", **given)
+        for train in (tmp_path / "train.csv", tmp_path / "split/train.parquet")
+    ]
+    assert fitted[0].epochs_run[-1].metric == fitted[1].epochs_run[-1].metric
+    assert fitted[0].item_ids.tolist() == fitted[1].item_ids.tolist() == item_ids.tolist()
+
+
 @pytest.mark.parametrize("name", ["validation", "checkpoint"])
 def test_a_model_without_epochs_takes_neither(folder: Path, tmp_path: Path, name: str) -> None:
     message = f"^fit: {name} is .*; expected none for ESLER, which is not trained in epochs; leave"
@@ -109,20 +130,93 @@ def test_a_model_without_epochs_takes_neither(folder: Path, tmp_path: Path, name
     assert list(tmp_path.iterdir()) == []
 
 
-def test_validation_users_that_are_not_there_or_have_other_items_are_refused(
-    folder: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"metric": "mrr@5"},
+            "^fit: metric is 'mrr@5'; expected validation with it; name a folder",
+        ),
+        ({"metric": "nonsense"}, "nonsense"),
+        ({"checkpoint": "model"}, "^fit: checkpoint is .*; expected a folder outside the model's"),
+        ({"checkpoint": "model/run"}, "^fit: checkpoint is .*; expected a folder outside"),
+        (
+            {"validation": "nowhere"},
+            r"^fit: validation is .* it has no validation_histories\.parquet",
+        ),
+    ],
+)
+def test_settings_that_can_not_be_are_refused_before_the_work(
+    folder: Path, tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
+    given = {k: v if k == "metric" else tmp_path / v for k, v in settings.items()}
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        jobs.fit(folder / "split/train.parquet", tmp_path / "model", "MultDAE", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_that_the_training_has_are_refused(folder: Path, tmp_path: Path) -> None:
+    given = {"params": PARAMS["MultDAE"], "validation": folder / "split"}
+    message = (
+        r"^fit: number of validation targets that are in train is \d+ \(first: user .*\); "
+        r"expected 0; fit on .*train\.parquet$"
+    )
+    with pytest.raises(ValueError, match=message):
+        jobs.fit(folder / "events.parquet", tmp_path / "model", "MultDAE", **given)
+
+
+def test_items_that_only_validation_users_have_belong_in_the_catalogue(
+    events: Interactions, tmp_path: Path
+) -> None:
+    numbered = replace(events, item_ids=np.arange(events.n_items))
+    split = splits.cold_items(splits.strong(numbered, seed=0), share=0.2, seed=0)
+    write_split(split, tmp_path / "split")
+    given: dict[str, Any] = {"model": "MultDAE", "params": PARAMS["MultDAE"] | {"epochs": 2}}
+    given |= {"train": tmp_path / "split/train.parquet", "out": tmp_path / "model"}
+    message = (
+        r"^fit: number of unknown items of validation users is \d+, the first \d+; expected 0; "
+        r"name all items by catalog=, or --catalog: .*items\.parquet has them$"
+    )
+    with pytest.raises(ValueError, match=message):
+        jobs.fit(validation=tmp_path / "split", **given)
+    assert not (tmp_path / "model").exists()
+    items = tmp_path / "split/items.parquet"
+    made: Any = jobs.fit(validation=tmp_path / "split", catalog=items, **given)
+    alone = MultDAE(**given["params"]).fit(split.train, validation=split.validation)
+    assert [e.metric for e in made.epochs_run] == pytest.approx(
+        [e.metric for e in alone.epochs_run], abs=0.05
+    )
+
+
+def test_a_split_without_validation_users_says_how_to_get_some(
+    events: Interactions, folder: Path, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = {"model": "MultDAE", "params": PARAMS["MultDAE"]}
-    train, out = folder / "split/train.parquet", tmp_path / "model"
-    with pytest.raises(FileNotFoundError, match=r"^fit: validation is .*; expected a folder that"):
-        jobs.fit(train, out, validation=folder, **given)
-    jobs.split(folder / "events.parquet", tmp_path / "split", cold=0.2, time="time")
-    few = Interactions.read(tmp_path / "split/train.parquet").select_users([0])
-    pq.write_table(few.to_arrow(), tmp_path / "few.parquet")
-    message = r"^fit: number of unknown items in validation_histories.parquet is \d+, the first .*"
-    with pytest.raises(ValueError, match=message + r"; expected 0; name all items by catalog="):
-        jobs.fit(tmp_path / "few.parquet", out, validation=tmp_path / "split", **given)
-    assert not out.exists()
-    items = tmp_path / "split/items.parquet"
-    given["params"] = given["params"] | {"epochs": 1}
-    jobs.fit(tmp_path / "few.parquet", out, validation=tmp_path / "split", catalog=items, **given)
+    jobs.split(folder / "events.parquet", tmp_path / "random", "random", time="time")
+    train, out = tmp_path / "random/train.parquet", tmp_path / "model"
+    with pytest.raises(FileNotFoundError, match=r"it has no .*; .*with -p validation=0\.1"):
+        jobs.fit(train, out, validation=tmp_path / "random", **given)
+    made = splits.strong(events, seed=0)
+    assert made.validation is not None
+    nothing = made.validation.histories.keep_pairs(
+        np.zeros(made.validation.histories.matrix.nnz, dtype=np.bool_)
+    )
+    emptied = replace(made, validation=replace(made.validation, histories=nothing))
+    write_split(emptied, tmp_path / "empty")
+    with pytest.raises(ValueError, match=r"^fit: number of validation users with a history is 0;"):
+        jobs.fit(tmp_path / "empty/train.parquet", out, validation=tmp_path / "empty", **given)
+    (tmp_path / "empty/split.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"^fit: exclude_seen in .*split\.json is None; expected"):
+        jobs.fit(tmp_path / "empty/train.parquet", out, validation=tmp_path / "empty", **given)
+
+
+def test_whether_seen_items_are_ranked_is_part_of_the_run(
+    events: Interactions, tmp_path: Path
+) -> None:
+    split = splits.strong(events, seed=0)
+    assert split.validation is not None
+    model = MultDAE(**PARAMS["MultDAE"] | {"epochs": 1})
+    model.fit(split.train, validation=split.validation, checkpoint=tmp_path)
+    other = replace(split.validation, exclude_seen=False)
+    with pytest.raises(ValueError, match="validation part's fingerprint of the checkpoint"):
+        model.fit(split.train, validation=other, checkpoint=tmp_path)

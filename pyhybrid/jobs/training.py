@@ -86,11 +86,13 @@ def fit(
     if checkpoint is not None and Path(checkpoint).resolve().is_relative_to(Path(out).resolve()):
         rule = f"a folder outside the model's, {out}"
         raise ValueError(describe("fit", "checkpoint", str(checkpoint), rule))
-    held_out = None if validation is None else _validation_users(Path(validation))
-    interactions, items = _read(train, catalog, held_out, columns)
     settings: dict[str, Any] = {} if checkpoint is None else {"checkpoint": checkpoint}
-    if held_out is not None:
-        held_out = _as_in_training(held_out, interactions, items, Path(str(validation)))
+    if validation is None:
+        interactions, items = _read(train, catalog, None, columns)
+    else:
+        held_out = _validation_users(Path(validation))
+        interactions, items = _read(train, catalog, held_out, columns)
+        held_out = _as_in_training(held_out, interactions, items, Path(validation))
         settings |= {"validation": held_out, "metric": metric or "ndcg@10"}
     recommender.fit(interactions, items, threads=threads, progress=progress, **settings)
     recommender.save(out)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyhybrid.checks import check_dense, count
 from pyhybrid.data.columns import as_times
-from pyhybrid.data.held_out import HeldOut, union
+from pyhybrid.data.held_out import HeldOut
 from pyhybrid.data.ids import as_ids, column_of, extend, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.labelling import (
@@ -233,7 +233,7 @@ class Feedback:
         histories, targets = held_out.histories, held_out.targets
         events = require_order(histories, who, "histories")
         positives = rows_of(targets.matrix.indptr), targets.matrix.indices
-        taken = union(targets, histories).matrix
+        taken = held_out.taken().matrix
         _, users, items, labels = with_negatives(who, *positives, taken, negatives, rng)
         return cls(histories, users, items, labels, np.diff(events.indptr)[users])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from pyhybrid.errors import describe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pyhybrid.data.ids import Ids
     from pyhybrid.data.interactions import Interactions
 
-__all__ = ["HeldOut", "Split", "hold_out", "pairs_in", "refuse_leak", "union"]
+__all__ = ["HeldOut", "NewShares", "Split", "hold_out", "pairs_in", "refuse_leak", "union"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +29,13 @@ class HeldOut:
         targets: What it should find: the same users in the same rows, on the same item axis.
         exclude_seen: Whether what is in a history may be left out of the ranking. False where a
             seen item may be the right answer (``leave_last(repeats="keep")``).
+        unranked: What the users took besides, the same users in the same rows: not known to a
+            model, and no target either, so that to rank it would be counted as wrong where it is
+            right. It is never ranked for them. None: nothing.
 
     Raises:
-        ValueError: If the users or the items of the two differ, or if a target is in its user's
-            history although `exclude_seen` is True.
+        ValueError: If the users or the items of the parts differ, if a target is in its user's
+            history although `exclude_seen` is True, or among what is not ranked.
 
     >>> from pyhybrid.data import Interactions
     >>> seen = Interactions.from_columns([1, 2], [10, 11])
@@ -45,16 +49,60 @@ expected 0
     histories: Interactions
     targets: Interactions
     exclude_seen: bool = True
+    unranked: Interactions | None = None
 
     def __post_init__(self) -> None:
         histories, targets = self.histories, self.targets
-        _require_same("HeldOut", "user_ids", histories.user_ids, targets.user_ids)
-        _require_same("HeldOut", "item_ids", histories.item_ids, targets.item_ids)
+        for part in (targets,) if self.unranked is None else (targets, self.unranked):
+            _require_same("HeldOut", "user_ids", histories.user_ids, part.user_ids)
+            _require_same("HeldOut", "item_ids", histories.item_ids, part.item_ids)
         if self.exclude_seen:
             refuse_leak("HeldOut", "targets", targets, "histories", histories)
+        if self.unranked is not None:
+            refuse_leak("HeldOut", "targets", targets, "unranked", self.unranked)
+
+    def taken(self) -> Interactions:
+        """Return all that the users took: history, targets, and what is not ranked."""
+        both = union(self.targets, self.histories)
+        return both if self.unranked is None else union(both, self.unranked)
+
+    def with_items(self, item_ids: Ids, *, unknown: Literal["error", "drop"] = "error") -> HeldOut:
+        """Bring all parts to another item axis; what it lacks is an error, or left out.
+
+        What is not ranked is left out where the axis lacks it, as it can't be ranked.
+        """
+        others = self.unranked
+        return HeldOut(
+            self.histories.with_items(item_ids, unknown=unknown),
+            self.targets.with_items(item_ids, unknown=unknown),
+            self.exclude_seen,
+            None if others is None else others.with_items(item_ids, unknown="drop"),
+        )
 
     def __repr__(self) -> str:
-        return f"HeldOut({self.targets.matrix.nnz} targets of {self.targets.n_users} users)"
+        unranked = 0 if self.unranked is None else self.unranked.matrix.nnz
+        more = f", {unranked} pairs unranked" * bool(unranked)
+        size = f"{self.targets.matrix.nnz} targets of {self.targets.n_users} users"
+        return f"HeldOut({size}{more})"
+
+
+class NewShares(NamedTuple):
+    """Hold the share that new items have of what there is in a split; prints as percentages.
+
+    Attributes:
+        items: Of the items on the axis.
+        events: Of all that the test users took: history, targets, and what is not ranked.
+        targets: Of the test targets. Above the share of the events, more of the new items'
+            events are targets than of the others', as in `splits.cold_stress`.
+    """
+
+    items: float
+    events: float
+    targets: float
+
+    def __str__(self) -> str:
+        named = zip(self._fields, self, strict=True)
+        return ", ".join(f"{share:.1%} of the {name}" for name, share in named)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,37 +115,49 @@ class Split:
         train: What models learn from.
         test: Held-out histories and targets.
         validation: The same for choosing hyper-parameters, or None.
-        cold_items: Ids of the items that were removed from training on purpose.
+        new_items: Ids of the items that were hidden from training on purpose, wholly or but for
+            `kept` of their users.
+        kept: How many training users a new item has at most; None: all that it had.
 
     Raises:
         ValueError: If train is empty, the item axes differ, a target is in train (unless its
-            part has `exclude_seen` False), or a cold item is unknown, in train or in a history.
+            part has `exclude_seen` False), or a new item is unknown, in a history, or has more
+            than `kept` users in train.
 
     >>> from pyhybrid.data import Interactions, splits
     >>> data = Interactions.from_columns([1, 1, 1, 2], [10, 11, 12, 10], ordered=True)
     >>> splits.leave_last(data)
     Split(2 pairs of 2 users, test=HeldOut(1 targets of 1 users), \
-validation=HeldOut(1 targets of 1 users), 0 cold items)
+validation=HeldOut(1 targets of 1 users), new items: 50.0% of the items, 33.3% of the events, \
+100.0% of the targets)
     """
 
     train: Interactions
     test: HeldOut
     validation: HeldOut | None = None
-    cold_items: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    new_items: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    kept: int | None = 0
 
     def __post_init__(self) -> None:
         if not self.train.matrix.nnz:
             raise ValueError(describe("Split", "number of pairs in train", 0, "at least one"))
-        known = int(self.cold_columns().sum())
-        if known < len(self.cold_items):
-            what = "number of cold_items that are on the item axis"
-            raise ValueError(describe("Split", what, known, f"all {len(self.cold_items)}"))
-        self._refuse_cold("train", self.train)
+        columns = positions(self.train.item_ids, self.new_items) >= 0
+        known = int(columns.sum())
+        if known < len(self.new_items):
+            what = "number of new_items that are on the item axis"
+            raise ValueError(describe("Split", what, known, f"all {len(self.new_items)}"))
+        most = int(self.train.item_counts()[columns].max(initial=0))
+        if self.kept is not None and most > self.kept:
+            what = "largest number of training users of a new item"
+            raise ValueError(describe("Split", what, most, f"at most {self.kept} (kept=)"))
         for name, part in self.held_out.items():
             _require_same("Split", "item_ids", self.train.item_ids, part.targets.item_ids)
             if part.exclude_seen:
                 refuse_leak("Split", f"{name} targets", part.targets, "train", self.train)
-            self._refuse_cold(f"{name} histories", part.histories)
+            entries = int(part.histories.item_counts()[columns].sum())
+            if entries:
+                what = f"number of entries of new items in {name} histories"
+                raise ValueError(describe("Split", what, entries, "0"))
         if self.validation is not None and self.test.exclude_seen:
             wanted, other = self.test.targets, self.validation
             refuse_leak("Split", "test targets", wanted, "validation targets", other.targets)
@@ -109,20 +169,41 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
         parts = {"test": self.test, "validation": self.validation}
         return {name: part for name, part in parts.items() if part is not None}
 
-    def cold_columns(self) -> NDArray[np.bool_]:
-        """Mark the cold items on the item axis: bool (items,)."""
-        return positions(self.train.item_ids, self.cold_items) >= 0
+    @property
+    def cold_items(self) -> NDArray[Any]:
+        """Ids of the `new_items` that training has nothing of."""
+        return self.new_items[self.train.item_counts()[self.new_positions()] == 0]
 
-    def _refuse_cold(self, name: str, part: Interactions) -> None:
-        entries = int(part.item_counts()[self.cold_columns()].sum())
-        if entries:
-            what = f"number of entries of cold items in {name}"
-            raise ValueError(describe("Split", what, entries, "0"))
+    def new_columns(self, fewer_than: int = 0) -> NDArray[np.bool_]:
+        """Mark the new items on the item axis: bool (items,).
+
+        Args:
+            fewer_than: Items with fewer training users than this are new; so are those without
+                any, and `new_items`.
+        """
+        columns = self.train.item_counts() < max(fewer_than, 1)
+        columns[self.new_positions()] = True
+        return np.asarray(columns)
+
+    def new_shares(self, fewer_than: int = 0) -> NewShares:
+        """Return the share of new items among the items, the test users' events, and the targets.
+
+        Args:
+            fewer_than: As `new_columns` has it.
+        """
+        is_new, test = self.new_columns(fewer_than), self.test
+        counts = np.ones(len(is_new)), test.taken().item_counts(), test.targets.item_counts()
+        return NewShares(*(float(of[is_new].sum() / of.sum()) for of in counts))
+
+    def new_positions(self) -> NDArray[np.int64]:
+        """Find `new_items` on the item axis: int64 (new items,)."""
+        return positions(self.new_items, self.train.item_ids)
 
     def __repr__(self) -> str:
         size = f"{self.train.matrix.nnz} pairs of {self.train.n_users} users"
         held_out = ", ".join(f"{name}={part}" for name, part in self.held_out.items())
-        return f"Split({size}, {held_out}, {len(self.cold_items)} cold items)"
+        kept = "" if self.kept == 0 else f" ({'all' if self.kept is None else self.kept} kept)"
+        return f"Split({size}, {held_out}, new items{kept}: {self.new_shares()})"
 
 
 def pairs_in(part: Interactions, whole: Interactions) -> NDArray[np.bool_]:
@@ -146,7 +227,12 @@ def pairs_in(part: Interactions, whole: Interactions) -> NDArray[np.bool_]:
 
 
 def hold_out(
-    who: str, histories: Interactions, targets: Interactions, *, exclude_seen: bool = True
+    who: str,
+    histories: Interactions,
+    targets: Interactions,
+    *,
+    exclude_seen: bool = True,
+    unranked: Interactions | None = None,
 ) -> HeldOut:
     """Take the users that have a target; `who` splits, as errors name it.
 
@@ -162,7 +248,8 @@ def hold_out(
     rows = np.flatnonzero(np.diff(targets.matrix.indptr))
     if not len(rows):
         raise ValueError(describe(who, "number of users with a target", 0, "at least one"))
-    return HeldOut(histories.select_users(rows), targets.select_users(rows), exclude_seen)
+    others = None if unranked is None else unranked.select_users(rows)
+    return HeldOut(histories.select_users(rows), targets.select_users(rows), exclude_seen, others)
 
 
 def union(targets: Interactions, more: Interactions) -> Interactions:

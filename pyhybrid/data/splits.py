@@ -1,4 +1,4 @@
-"""Ways to hold interactions out: by user, by order, by time, at random, by cold item.
+"""Ways to hold interactions out: by user, by order, by time, at random, by new item.
 
 Each is determined by the data and the seed, works on all users at once and gives a `Split`.
 Users without a target are left out of the held-out parts.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyhybrid.checks import check_share, count
-from pyhybrid.data.cold import ROUNDING, cold_items, number_of
+from pyhybrid.data.cold import ROUNDING, cold_items, cold_stress, held_out_sizes, number_of
 from pyhybrid.data.held_out import HeldOut, Split, hold_out, pairs_in
 from pyhybrid.data.matrices import random_places, rows_of
 from pyhybrid.errors import describe
@@ -30,6 +30,7 @@ __all__ = [
     "Split",
     "by_time",
     "cold_items",
+    "cold_stress",
     "leave_last",
     "pseudo_cold",
     "random",
@@ -84,7 +85,7 @@ def strong(
     def fold(rows: NDArray[np.int64]) -> HeldOut:
         part = interactions.select_users(np.sort(rows))
         indptr = part.matrix.indptr
-        sizes = _held_out_sizes(np.diff(indptr), 1 - fold_in)
+        sizes = held_out_sizes(np.diff(indptr), 1 - fold_in)
         is_target = random_places(indptr, rng) < sizes[rows_of(indptr)]
         return hold_out("strong", part.keep_pairs(~is_target), part.keep_pairs(is_target))
 
@@ -178,7 +179,8 @@ def by_time(
     >>> from pyhybrid.data import Interactions
     >>> data = Interactions.from_columns([1, 1, 2, 1], [10, 11, 10, 10], times=[1, 5, 6, 7])
     >>> by_time(data, test_from=5)
-    Split(1 pairs of 2 users, test=HeldOut(2 targets of 2 users), 0 cold items)
+    Split(1 pairs of 2 users, test=HeldOut(2 targets of 2 users), new items: 50.0% of the items, \
+33.3% of the events, 50.0% of the targets)
     """
     times = _events("by_time", interactions).times
     if times is None:
@@ -222,6 +224,9 @@ def random(
 ) -> Split:
     """Hold out random pairs; the histories of both held-out parts are the users' train pairs.
 
+    In the test part a user's validation targets are not ranked: they are neither history nor
+    wrong. In the validation part test targets are ranked, as not to rank them would be to know.
+
     Args:
         interactions: What to split.
         test: Share of the pairs that are test targets.
@@ -239,7 +244,8 @@ def random(
     >>> data = Interactions.from_columns([1] * 10 + [2], [*range(10), 3])
     >>> random(data, test=0.2, validation=0.1)
     Split(8 pairs of 2 users, test=HeldOut(2 targets of 1 users), \
-validation=HeldOut(1 targets of 1 users), 0 cold items)
+validation=HeldOut(1 targets of 1 users), new items: 30.0% of the items, 20.0% of the events, \
+100.0% of the targets)
     """
     check_share("random", "test", test)
     if validation:
@@ -247,17 +253,20 @@ validation=HeldOut(1 targets of 1 users), 0 cold items)
     check_share("random", "test + validation", test + validation)
     indptr = interactions.matrix.indptr
     bounds = indptr if per_user else indptr[[0, -1]]
-    sizes = _held_out_sizes(np.diff(bounds), test + validation)
+    sizes = held_out_sizes(np.diff(bounds), test + validation)
     n_validation = np.floor(sizes * (validation / (test + validation)) + ROUNDING)
     rows, places = rows_of(bounds), random_places(bounds, np.random.default_rng(seed))
     is_train, is_validation = places >= sizes[rows], places < n_validation[rows]
     train = interactions.keep_pairs(is_train)
 
-    def held_out(is_target: NDArray[np.bool_]) -> HeldOut:
-        return hold_out("random", train, interactions.keep_pairs(is_target))
-
-    is_test = ~is_train & ~is_validation
-    return Split(train, held_out(is_test), held_out(is_validation) if validation else None)
+    other = interactions.keep_pairs(is_validation)
+    unranked = other if other.matrix.nnz else None
+    test_targets = interactions.keep_pairs(~is_train & ~is_validation)
+    return Split(
+        train,
+        hold_out("random", train, test_targets, unranked=unranked),
+        hold_out("random", train, other) if validation else None,
+    )
 
 
 def pseudo_cold(
@@ -273,12 +282,13 @@ def pseudo_cold(
 
     What no user of `train` has, such as the cold items of the split that it comes from, is left
     out altogether, so that choosing has no look at them; give models a catalogue of the others,
-    ``catalog.select(split.train.item_ids)``. Of these a share becomes cold as in `cold_items`; a
-    share of the users, and as many once more, are held out as in `strong`.
+    ``catalog.select(split.train.item_ids)``. Of these a share is hidden as in `cold_items`, at its
+    natural share of the targets; a share of the users, and as many once more, are held out as in
+    `strong`.
 
     Args:
         train: A split's train, or other interactions.
-        share: Share of the items with at least `min_count` users that become cold.
+        share: Share of the items with at least `min_count` users that are hidden.
         min_count: At least 1.
         users: Share of the users (or, an int, how many) in each of validation and test.
         fold_in: Share of a held-out user's items that make the history.
@@ -291,7 +301,7 @@ def pseudo_cold(
     >>> interactions, _ = synthetic.topics(users=100, items=50)
     >>> outer = split(interactions, cold=0.2)
     >>> inner = pseudo_cold(outer.train)
-    >>> len(inner.cold_items), set(inner.train.item_ids) & set(outer.cold_items)
+    >>> len(inner.new_items), set(inner.train.item_ids) & set(outer.new_items)
     (8, set())
     """
     known = train.with_items(train.item_ids[train.item_counts() > 0])
@@ -305,34 +315,36 @@ _WAYS: dict[str, Callable[..., Split]] = {
     "time": by_time,
     "random": random,
     "cold": cold_items,
+    "cold-stress": cold_stress,
 }
-_SEEDED = ("strong", "random", "cold")
+_SEEDED = ("strong", "random", "cold", "cold-stress")
 _GIVEN = ("interactions", "data", "seed")  # what `split` itself passes on
 
 
 def split(
     interactions: Interactions,
-    by: Literal["strong", "leave-last", "time", "random", "cold"] = "strong",
+    by: Literal["strong", "leave-last", "time", "random", "cold", "cold-stress"] = "strong",
     *,
     cold: float = 0.0,
     seed: int = 0,
     **options: Any,
 ) -> Split:
-    """Split interactions the way that `by` names, and remove a share of cold items from it.
+    """Split interactions the way that `by` names, and hide a share of the items from training.
 
     Args:
         interactions: What to split.
-        by: "strong", "leave-last", "time", "random" or "cold".
-        cold: Share of the items to remove from training as `cold_items` does; 0 for none.
+        by: "strong", "leave-last", "time", "random", "cold" or "cold-stress".
+        cold: Share of the items to hide from training as `cold_items` does; 0 for none.
         seed: The same seed gives the same split.
-        options: What `strong`, `leave_last`, `by_time`, `random` or `cold_items` takes.
+        options: What `strong`, `leave_last`, `by_time`, `random`, `cold_items` or `cold_stress`
+            takes.
 
     Raises:
         ValueError: If `by` is no way to split, or what that way raises.
 
     >>> from pyhybrid.data import synthetic
     >>> interactions, _ = synthetic.topics(users=100, items=50)
-    >>> len(split(interactions, "leave-last", cold=0.1).cold_items)
+    >>> len(split(interactions, "leave-last", cold=0.1).new_items)
     5
     """
     if by not in _WAYS:
@@ -344,10 +356,11 @@ def split(
             raise ValueError(describe("split", f"the option for {by!r}", repr(name), expected))
     if by in _SEEDED:
         options["seed"] = seed
-    if by == "cold" and cold:
+    hides = by in ("cold", "cold-stress")
+    if hides and cold:
         options["share"] = cold
     parts = _WAYS[by](interactions, **options)
-    return cold_items(parts, share=cold, seed=seed) if cold and by != "cold" else parts
+    return cold_items(parts, share=cold, seed=seed) if cold and not hides else parts
 
 
 def _events(who: str, interactions: Interactions) -> Events:
@@ -365,9 +378,3 @@ def _first_events(interactions: Interactions) -> NDArray[np.bool_]:
     is_first = np.zeros(len(pairs), dtype=np.bool_)
     is_first[first] = True
     return is_first
-
-
-def _held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:
-    """Take a share of each size, rounded down: at least 1 and all but 1 at most, of 1 none."""
-    held_out: NDArray[np.int64] = np.floor(sizes * share + ROUNDING).astype(np.int64)
-    return held_out.clip(min=1).clip(max=sizes - 1)

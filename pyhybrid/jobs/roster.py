@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from pyhybrid.data import Feedback, HeldOut, splits
+from pyhybrid.data import Feedback, splits
 from pyhybrid.errors import describe
 from pyhybrid.evaluation import tune
 from pyhybrid.models import ESLER, Popularity, TextSimilarity, model_class
@@ -156,10 +156,7 @@ def _asked(split: Split, seed: int) -> dict[str, Any]:
     if part is None:
         return {}
     known = split.train.item_ids[split.train.item_counts() > 0]
-    histories, targets = (
-        some.with_items(known, unknown="drop") for some in (part.histories, part.targets)
-    )
-    rows = Feedback.of_held_out(HeldOut(histories, targets, part.exclude_seen), 1, seed)
+    rows = Feedback.of_held_out(part.with_items(known, unknown="drop"), 1, seed)
     return {"validation": some_rows(rows, _VALIDATION_ROWS, seed), "metric": "auc"}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhybrid.checks import integers
+from pyhybrid.checks import count, integers
 from pyhybrid.data.ids import column_of, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import describe
@@ -109,6 +109,23 @@ class ItemAxis:
             raise ValueError(describe("recommend", "among's shape", among.shape, expected))
         allowed: NDArray[np.int32] = own[among]
         return allowed
+
+    def new_columns(self, new: int | ArrayLike) -> NDArray[np.bool_]:
+        """Mark the new items on the axis: bool (items,).
+
+        Args:
+            new: Items with fewer training users than this number are new, and those without any;
+                or the new items' positions on the axis.
+
+        Raises:
+            TypeError: If it is neither a whole number nor whole numbers.
+            ValueError: If the number is negative, or a position is not on the axis.
+        """
+        if np.ndim(new) == 0:
+            return np.asarray(self.item_counts < max(count("recommend", "new", new, least=0), 1))
+        is_new = np.zeros(len(self.item_ids), dtype=np.bool_)
+        is_new[self._checked("new", new, least=0)] = True
+        return is_new
 
     def positions(self, ids: ArrayLike, who: str) -> NDArray[np.int32]:
         """Find items by their own ids: int32 (ids,).

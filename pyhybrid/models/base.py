@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from pyhybrid import kernels
 from pyhybrid.checks import count
+from pyhybrid.data.held_out import union
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
 from pyhybrid.memory import require_memory
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.evaluation.tradeoff import By
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 
@@ -50,9 +52,12 @@ class Recommender(RowScores):
 
     Attributes:
         scores_cold_items: Whether items without a training interaction can be recommended.
+        let_up_by: How new items come further up among the others: by a "factor" on their scores,
+            where scores grow with the history, or by an "offset" to them.
     """
 
     scores_cold_items: bool = False
+    let_up_by: ClassVar[By] = "offset"
     _axis: ItemAxis | None = None
     _users_are_named = True  # False after a fit on a bare CSR, whose row numbers are no ids
 
@@ -157,6 +162,7 @@ class Recommender(RowScores):
         exclude_seen: bool = True,
         among: ArrayLike | None = None,
         deny: ArrayLike | None = None,
+        unranked: Interactions | CSR | None = None,
         threads: int = 0,
     ) -> Ranking:
         """Rank the best n items for each history.
@@ -172,18 +178,20 @@ class Recommender(RowScores):
             among: The allowed items, positions on the item axis: (allowed,) for all rows, or
                 (rows, allowed) padded with -1. `item_positions` finds positions by id.
             deny: Positions of items that nobody is recommended.
+            unranked: What is not ranked for the user who has it, beside the history: the same
+                users in the same rows. Items that the model doesn't know are none to leave out.
             threads: 0 for all that this process may use.
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If a history names an item that the model doesn't know, or `n`, `among` or
-                `deny` is out of range.
+            ValueError: If a history names an item that the model doesn't know, `n`, `among` or
+                `deny` is out of range, or `unranked` has other rows.
         """
         n = count("recommend", "n", n)
         seen = self._histories("recommend", histories)
         view = self.axis.view(seen)
         model_among = self.axis.allowed(among, deny, seen.n_users)
-        exclude = view.matrix if exclude_seen else None
+        exclude = self._excluded(view, exclude_seen, unranked)
         items, scores = self._rank(view, n, exclude, model_among, threads)
         fallback = ~self._has_signal(view)
         if fallback.any():
@@ -233,6 +241,24 @@ class Recommender(RowScores):
                 deny=deny,
                 threads=threads,
             )
+
+    def _excluded(
+        self, view: Interactions, exclude_seen: bool, unranked: Interactions | CSR | None
+    ) -> csr_array[np.float32] | None:
+        """Return what is not ranked for each row, on the model's own items."""
+        if unranked is None:
+            return view.matrix if exclude_seen else None
+        if isinstance(unranked, Interactions):
+            unranked = unranked.with_items(self.item_ids, unknown="drop")
+            same = np.array_equal(unranked.user_ids, view.user_ids)
+        else:
+            unranked = self._histories("recommend", unranked)
+            same = unranked.n_users == view.n_users
+        if not same:
+            expected = "the users of the histories, in their order"
+            raise ValueError(describe("recommend", "unranked's rows", "others", expected))
+        others = self.axis.view(unranked)
+        return union(others, view).matrix if exclude_seen else others.matrix
 
     def item_positions(self, ids: ArrayLike) -> NDArray[np.int32]:
         """Find items by their own ids: their positions on the item axis, int32 (ids,).

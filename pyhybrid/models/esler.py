@@ -28,7 +28,7 @@ texts have a say in these too (L3AE, `pyhybrid.models.text_prior`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from pyhybrid.data.catalog import Catalog
+    from pyhybrid.evaluation.tradeoff import By
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
     from pyhybrid.text.encoders import TextEncoder
@@ -120,6 +121,7 @@ class ESLER(Recommender):
     array([[1, 2]], dtype=int32)
     """
 
+    let_up_by: ClassVar[By] = "factor"
     weights: NDArray[np.float32]
     _has_weights: NDArray[np.bool_]
 
@@ -134,7 +136,7 @@ class ESLER(Recommender):
         augmentations: Sequence[str] = (),
         text_l2: float = 0.2,
         text_gamma: float = 0.5,
-        text_scale: float = 2.0,
+        text_scale: float = 0.5,
         text_direct: float = 0.2,
         text_prior: float = 0.0,
         text_landmarks: int = 2000,

@@ -11,7 +11,7 @@ of its rank.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
+    from pyhybrid.evaluation.tradeoff import By
 
 __all__ = ["ESLERFactors"]
 
@@ -59,6 +60,7 @@ class ESLERFactors(VectorScores):
     array([[5]])
     """
 
+    let_up_by: ClassVar[By] = "factor"
     history_vectors: NDArray[np.float32]
 
     def __init__(

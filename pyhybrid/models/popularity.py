@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
+    from pyhybrid.evaluation.tradeoff import By
     from pyhybrid.kernels.core import TopN
 
 __all__ = ["Popularity"]
@@ -33,6 +34,8 @@ class Popularity(Recommender):
            [ 0,  2],
            [ 0, -1]], dtype=int32)
     """
+
+    let_up_by: ClassVar[By] = "factor"
 
     def _fit(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,15 +146,14 @@ class Reranker(Recommender):
             many = many[~np.broadcast_to(are_few, many.shape)]
         if len(many):
             own = among if among is None or among.ndim == 1 else among[many]
-            found[many] = self._chosen(
-                histories.select_users(many), exclude is not None, own, threads
-            )
+            unranked = None if exclude is None else exclude[many]
+            found[many] = self._chosen(histories.select_users(many), unranked, own, threads)
         return found if exclude is None else _without(found, exclude)
 
     def _chosen(
         self,
         histories: Interactions,
-        exclude_seen: bool,
+        exclude: csr_array[np.float32] | None,
         among: NDArray[np.int32] | None,
         threads: int,
     ) -> NDArray[np.int32]:
@@ -163,8 +163,9 @@ class Reranker(Recommender):
             there = positions(self.item_ids, first.item_ids, "recommend")  # -1: it has no such
             among = np.where(among >= 0, there[among], -1).astype(np.int32)
         seen = histories.with_items(first.item_ids, unknown="drop")
+        unranked = None if exclude is None else replace(histories, matrix=exclude, events=None)
         chosen = first.recommend(
-            seen, self.top, exclude_seen=exclude_seen, among=among, threads=threads
+            seen, self.top, exclude_seen=False, among=among, unranked=unranked, threads=threads
         ).items
         here = positions(first.item_ids, self.item_ids, "recommend")
         return np.where(chosen >= 0, here[chosen], -1).astype(np.int32)

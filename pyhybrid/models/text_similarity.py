@@ -12,7 +12,7 @@ which items have some.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
+    from pyhybrid.evaluation.tradeoff import By
     from pyhybrid.text.encoders import TextEncoder
 
 __all__ = ["TextSimilarity"]
@@ -62,6 +63,7 @@ class TextSimilarity(VectorScores):
     """
 
     scores_cold_items: bool = True
+    let_up_by: ClassVar[By] = "factor"
 
     def __init__(
         self,

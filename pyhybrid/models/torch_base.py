@@ -242,7 +242,8 @@ class TorchRecommender(Recommender):
         """Rate the model as it is now."""
         if isinstance(validation, Feedback):
             return float(rate(validation, self.score_rows(validation))[metric])
-        return evaluate(self, validation, [metric], threads=threads)[metric]
+        joint = evaluate(self, validation, [metric], candidates=("joint",), threads=threads)
+        return joint[metric]
 
     def _processes(self) -> Processes:
         """Return the processes that this model is trained by: those of torchrun, or this one."""
@@ -262,7 +263,9 @@ class TorchRecommender(Recommender):
         if isinstance(validation, Feedback):
             held_out = digest(*_contents(validation.likes), *_labelled(validation))
         elif validation is not None:
-            parts = *_contents(validation.histories), *_contents(validation.targets)
+            parts = [*_contents(validation.histories), *_contents(validation.targets)]
+            if validation.unranked is not None:
+                parts += _contents(validation.unranked)
             held_out = digest(*parts, np.array([validation.exclude_seen]))
         known = [] if catalog is None else [catalog.item_ids, *catalog.fields]
         known += [] if catalog is None else catalog.fields.values()

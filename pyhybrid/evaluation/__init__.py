@@ -1,0 +1,29 @@
+"""Rate models on held-out users, and choose their hyper-parameters there."""
+
+from __future__ import annotations
+
+from pyhybrid.evaluation.rating import (
+    CANDIDATES,
+    METRICS,
+    Figure,
+    Report,
+    compare,
+    evaluate,
+    evaluate_ranking,
+)
+from pyhybrid.evaluation.tradeoff import Tradeoff, tradeoff
+from pyhybrid.evaluation.tuning import Tuning, tune
+
+__all__ = [
+    "CANDIDATES",
+    "METRICS",
+    "Figure",
+    "Report",
+    "Tradeoff",
+    "Tuning",
+    "compare",
+    "evaluate",
+    "evaluate_ranking",
+    "tradeoff",
+    "tune",
+]

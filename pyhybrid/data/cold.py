@@ -66,8 +66,8 @@ def cold_items(
     >>> for keep in (0, 1):
     ...     parts = cold_items(data, share=0.4, min_count=2, keep=keep)
     ...     parts.new_items, parts.train.item_counts()[parts.new_positions()]
-    (array([10]), array([0]))
-    (array([10]), array([1]))
+    (array([12]), array([0]))
+    (array([12]), array([1]))
     """
     if keep is not None:
         count("cold_items", "keep", keep, least=0)
@@ -81,13 +81,11 @@ def cold_items(
 
     def hide(part: HeldOut) -> HeldOut:
         is_hidden = hidden[part.histories.matrix.indices]
-        more = part.histories.keep_pairs(is_hidden)
+        unranked = part.histories.keep_pairs(is_hidden)
         if part.unranked is not None:
-            more = union(part.unranked, more)
-        elif not more.matrix.nnz:
-            more = None
+            unranked = union(part.unranked, unranked)
         histories = part.histories.keep_pairs(~is_hidden)
-        return replace(part, histories=histories, unranked=more)
+        return replace(part, histories=histories, unranked=unranked)
 
     train = split.train
     stays = ~hidden[train.matrix.indices]
@@ -158,7 +156,9 @@ def cold_stress(
     else:
         targets = data.keep_pairs(cold[data.matrix.indices])
         parts = {"test": hold_out("cold_stress", warm(data), targets)}
-    return Split(warm(whole), **parts, new_items=whole.item_ids[cold])
+    return Split(
+        warm(whole), parts["test"], parts.get("validation"), new_items=whole.item_ids[cold]
+    )
 
 
 def held_out_sizes(sizes: NDArray[np.int64], share: float) -> NDArray[np.int64]:

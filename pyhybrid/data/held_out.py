@@ -128,7 +128,7 @@ class Split:
     >>> data = Interactions.from_columns([1, 1, 1, 2], [10, 11, 12, 10], ordered=True)
     >>> splits.leave_last(data)
     Split(2 pairs of 2 users, test=HeldOut(1 targets of 1 users), \
-validation=HeldOut(1 targets of 1 users), new items: 50.0% of the items, 33.3% of the events, \
+validation=HeldOut(1 targets of 1 users), new items: 66.7% of the items, 66.7% of the events, \
 100.0% of the targets)
     """
 
@@ -172,7 +172,8 @@ validation=HeldOut(1 targets of 1 users), new items: 50.0% of the items, 33.3% o
     @property
     def cold_items(self) -> NDArray[Any]:
         """Ids of the `new_items` that training has nothing of."""
-        return self.new_items[self.train.item_counts()[self.new_positions()] == 0]
+        has_none = self.train.item_counts()[self.new_positions()] == 0
+        return np.asarray(self.new_items[has_none])
 
     def new_columns(self, fewer_than: int = 0) -> NDArray[np.bool_]:
         """Mark the new items on the item axis: bool (items,).

@@ -243,8 +243,8 @@ def random(
     >>> from pyhybrid.data import Interactions
     >>> data = Interactions.from_columns([1] * 10 + [2], [*range(10), 3])
     >>> random(data, test=0.2, validation=0.1)
-    Split(8 pairs of 2 users, test=HeldOut(2 targets of 1 users), \
-validation=HeldOut(1 targets of 1 users), new items: 30.0% of the items, 20.0% of the events, \
+    Split(8 pairs of 2 users, test=HeldOut(2 targets of 1 users, 1 pairs unranked), \
+validation=HeldOut(1 targets of 1 users), new items: 30.0% of the items, 30.0% of the events, \
 100.0% of the targets)
     """
     check_share("random", "test", test)

@@ -140,7 +140,8 @@ class Report:
             share, best = found.as_scored[3], found.best[1]
             lines.append(
                 f"{model}: new items are {share:.1%} of the lists of {found.n}; "
-                f"area {found.area:.4f}; the best joint ndcg@{found.n} with them further up or down is {best:.4f}"
+                f"area {found.area:.4f}; the best joint ndcg@{found.n} with "
+                f"them further up or down is {best:.4f}"
             )
         return "\n".join(lines)
 

@@ -145,7 +145,8 @@ def tradeoff(
         steps.append(own_steps)
         changes.append(own_changes)
     points, values = _curve(np.concatenate(steps), np.hstack(changes), base, by)
-    return Tradeoff(n, by, points, *values, placed=placed)
+    known_figures, new_figures, joint, shares = values
+    return Tradeoff(n, by, points, known_figures, new_figures, joint, shares, placed)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What each of several models keeps of behaviour, and what of text.
 
-All are rated on the same held-out users and items (`pyhybrid.evaluation`). A model keeps the share
-of the best pure-behaviour model's NDCG@10 on warm items, and that of the best pure-text model's on
-cold ones; one that keeps both stands at the top right. Differences come with a paired bootstrap
+All are rated on the same held-out users and items (`pyhybrid.evaluation`), known and new ones
+ranked together as in a running system. A model keeps the share of the best pure-behaviour model's
+NDCG@10 of known targets, and that of the best pure-text model's area under the curve of known and
+new targets; one that keeps both stands at the top right. Differences come with a paired bootstrap
 over the users: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from pyhybrid import kernels
 from pyhybrid.errors import describe
-from pyhybrid.evaluation import Report, evaluate
+from pyhybrid.evaluation import CANDIDATES, Report, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -38,6 +39,7 @@ _EDGES = np.array([1, 6, 21, 101])  # where a bucket begins
 _TOP = 10
 _DRAWS = 2000  # of the bootstrap
 _DRAWS_AT_ONCE = 100
+_POINTS = 60  # of a curve, in JSON
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Measured:
     """Hold what was found of one model.
 
     Attributes:
-        report: Its figures: warm, cold and joint, and for each user.
+        report: Its figures: joint, known and new, one kind alone, the curve, and for each user.
         by_frequency: By the target's number of training users: NDCG@10 of the joint ranking, NaN
             without a target, and how many targets there are.
         by_history: By the length of the history: the same, and how many users there are.
@@ -90,7 +92,11 @@ def measure(
     report = evaluate(model, held_out, wanted, name=name, threads=threads)
     started = time.perf_counter()
     ranking = model.recommend(
-        held_out.histories, _TOP, exclude_seen=held_out.exclude_seen, threads=threads
+        held_out.histories,
+        _TOP,
+        exclude_seen=held_out.exclude_seen,
+        unranked=held_out.unranked,
+        threads=threads,
     )
     seconds = time.perf_counter() - started
     shown = ranking.items[ranking.items >= 0]
@@ -178,6 +184,10 @@ def kept(
 ) -> dict[str, Any]:
     """Set models beside the best one of pure behaviour and the best one of pure text.
 
+    Of behaviour a model keeps its share of the best NDCG@10 of known targets among all items; of
+    text its share of the best area under the curve of known and new targets, as that does not
+    depend on how far up new items were let.
+
     Args:
         measured: By name, on the same held-out users.
         behaviour: Names of those that see no text; one that isn't measured may be among them.
@@ -188,29 +198,24 @@ def kept(
         What JSON takes: ``best``, by kind the name or None, and ``models``, by name the figures.
         What is not defined is None.
     """
+    strengths = {name: _strengths(found) for name, found in measured.items()}
     best = {
-        "behaviour": _best(measured, behaviour, "warm"),
-        "text": _best(measured, text, "cold"),
+        "behaviour": _best({n: of[0] for n, of in strengths.items() if n in behaviour}),
+        "text": _best({n: of[1] for n, of in strengths.items() if n in text}),
     }
-    against = {"warm": best["behaviour"], "cold": best["text"], "joint": best["behaviour"]}
+    rivals = {"known": best["behaviour"], "new": best["text"], "joint": best["behaviour"]}
     models = {}
     for name, found in measured.items():
         row = _figures(found.report)
-        row["kept"] = {}
-        row["interval"] = {}
-        for candidates, rival in against.items():
-            mine = _per_user(measured, name, candidates)
-            other = None if rival is None else _per_user(measured, rival, candidates)
-            if mine is None or other is None or rival is None:
-                share = interval = None
-            else:
-                share = _share(float(np.nanmean(mine)), float(np.nanmean(other)))
-                ends = paired_interval(mine, other, seed=seed)
-                keys = ("difference", "low", "high")
-                interval = {"against": rival, **dict(zip(keys, map(_plain, ends), strict=True))}
-            row["interval"][candidates] = None if name == rival else interval
-            if candidates != "joint":
-                row["kept"][candidates] = share
+        row["kept"] = {
+            side: None if rival is None else _share(strengths[name][k], strengths[rival][k])
+            for k, (side, rival) in enumerate(list(rivals.items())[:2])
+        }
+        row["interval"] = {
+            side: None if rival in (None, name) else _interval(measured, name, rival, side, seed)
+            for side, rival in rivals.items()
+        }
+        row["tradeoff"] = _tradeoff(found.report)
         row["by_frequency"] = {
             bucket: {KEY_METRIC: _plain(mean), "targets": count}
             for bucket, (mean, count) in found.by_frequency.items()
@@ -224,48 +229,71 @@ def kept(
     return {"best": best, "models": models}
 
 
-def _best(measured: Mapping[str, Measured], names: Collection[str], candidates: str) -> str | None:
-    """Name the model with the highest NDCG@10 on some candidates; the first of equals."""
-    means = {
-        name: np.nanmean(values)
-        for name in measured
-        if name in names and (values := _per_user(measured, name, candidates)) is not None
+def _strengths(found: Measured) -> tuple[float, float]:
+    """Return NDCG@10 of known targets among all items, and the area; NaN where there is none."""
+    known = found.report.per_user[_key(found, "known")]
+    area = next((curve.area for curve in found.report.tradeoffs.values()), math.nan)
+    return math.nan if np.isnan(known).all() else float(np.nanmean(known)), area
+
+
+def _key(found: Measured, side: str) -> tuple[str, str, str]:
+    """Name a figure of each user; where there is no new item, all are known: joint."""
+    name = next(iter(found.report.per_user))[0]
+    key = (name, side, KEY_METRIC)
+    return key if key in found.report.per_user or side == "new" else (name, "joint", KEY_METRIC)
+
+
+def _best(strengths: Mapping[str, float]) -> str | None:
+    """Name the strongest; the first of equals."""
+    found = {name: value for name, value in strengths.items() if not math.isnan(value)}
+    return max(found, key=lambda name: found[name]) if found else None
+
+
+def _interval(
+    measured: Mapping[str, Measured], name: str, rival: str, side: str, seed: int
+) -> dict[str, Any] | None:
+    """Return the difference of a model from its rival, with its interval."""
+    pair = [measured[one].report.per_user.get(_key(measured[one], side)) for one in (name, rival)]
+    if pair[0] is None or pair[1] is None:
+        return None
+    ends = paired_interval(pair[0], pair[1], seed=seed)
+    keys = ("difference", "low", "high")
+    return {"against": rival, **dict(zip(keys, map(_plain, ends), strict=True))}
+
+
+def _tradeoff(report: Report) -> dict[str, Any] | None:
+    """Return a curve as JSON takes it, with no more points than a picture shows."""
+    curve = next(iter(report.tradeoffs.values()), None)
+    if curve is None or math.isnan(curve.area):
+        return None
+    # Evenly along the curve, both ways: by the known target lost and the new one gained.
+    way = (curve.known[0] - curve.known) / max(np.ptp(curve.known), 1e-12)
+    way += (curve.new - curve.new[0]) / max(np.ptp(curve.new), 1e-12)
+    points = np.unique(np.searchsorted(way, np.linspace(0, way[-1], _POINTS)).clip(0, len(way) - 1))
+    sides = ("known", "new", "joint", "share")
+    step, joint = curve.best
+    return {
+        "by": curve.by,
+        "n": curve.n,
+        "area": curve.area,
+        "new_share": curve.as_scored[3],
+        "best": {"step": step if math.isfinite(step) else None, "joint": joint},
+        "curve": {side: getattr(curve, side)[points].tolist() for side in sides},
+        "placed": dict(zip(sides[:3], curve.placed.tolist(), strict=True)),
     }
-    return max(means, key=lambda name: means[name]) if means else None
-
-
-def _per_user(
-    measured: Mapping[str, Measured], name: str, candidates: str
-) -> NDArray[np.float64] | None:
-    """Return each user's NDCG@10; where there is no cold item, warm is joint. None: can't rank."""
-    found = measured[name].report.per_user
-    names = {model for model, _, _ in found}
-    key = (names.pop(), candidates, KEY_METRIC)
-    if key not in found and candidates == "warm":
-        key = (key[0], "joint", KEY_METRIC)
-    values = found.get(key)
-    return None if values is None or np.isnan(values).all() else values
 
 
 def _figures(report: Report) -> dict[str, Any]:
     """Return the figures by candidates and metric, and their standard errors likewise."""
-    row: dict[str, Any] = {"warm": None, "cold": None, "joint": None}
-    errors: dict[str, Any] = dict.fromkeys(row)
+    row: dict[str, Any] = dict.fromkeys(CANDIDATES)
+    errors: dict[str, Any] = dict.fromkeys(CANDIDATES)
     for figure in report.figures:
-        row[figure.candidates] = {**(row[figure.candidates] or {}), figure.metric: figure.mean}
-        errors[figure.candidates] = {
-            **(errors[figure.candidates] or {}),
-            figure.metric: _plain(figure.standard_error),
-        }
-    if row["warm"] is None:  # all items are warm
-        row["warm"], errors["warm"] = row["joint"], errors["joint"]
-    return {
-        **{
-            key: values and {metric: _plain(mean) for metric, mean in values.items()}
-            for key, values in row.items()
-        },
-        "standard_error": errors,
-    }
+        for of, value in ((row, figure.mean), (errors, figure.standard_error)):
+            of[figure.candidates] = {
+                **(of[figure.candidates] or {}),
+                figure.metric: _plain(value),
+            }
+    return {**row, "standard_error": errors}
 
 
 def _share(mine: float, other: float) -> float | None:

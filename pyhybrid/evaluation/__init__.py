@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyhybrid.evaluation.life import Life, Worth, life, worth
 from pyhybrid.evaluation.rating import (
     CANDIDATES,
     METRICS,
@@ -18,12 +19,16 @@ __all__ = [
     "CANDIDATES",
     "METRICS",
     "Figure",
+    "Life",
     "Report",
     "Tradeoff",
     "Tuning",
+    "Worth",
     "compare",
     "evaluate",
     "evaluate_ranking",
+    "life",
     "tradeoff",
     "tune",
+    "worth",
 ]

@@ -41,18 +41,18 @@ def run(
     out = Path(out)
     n = count("demo", "n", n)
     require_free(out / "model")
-    split, catalog, source = read(data, seed)
-    print(f"data   {source}\nsplit  {split}\n")
-    result, models = compare_on(
-        split, catalog, _COMPARED, out, seed=seed, source=source, command="pyhybrid demo"
-    )
+    given = read(data, seed)
+    split = given.split
+    print(f"data   {given.source}\nsplit  {split}\n")
+    result, models = compare_on(given, _COMPARED, out, seed=seed, command="pyhybrid demo")
     print(f"\n{table(result)}")
 
     if "esler" not in models:
         raise ValueError(result["models"]["esler"]["skipped"])
     model = models.get("esler+text", models["esler"])
     model.save(out / "model")
-    ranking = model.recommend(split.test.histories, n, exclude_seen=split.test.exclude_seen)
+    test = split.test
+    ranking = model.recommend(test.histories, n, exclude_seen=test.exclude_seen)
     target = out / "recommendations.parquet"
     write_parquet(ranking.to_arrow(), target)
     print(

@@ -12,6 +12,8 @@ from pyhybrid.errors import describe
 from pyhybrid.evaluation import tune
 from pyhybrid.models import ESLER, Popularity, TextSimilarity, model_class
 from pyhybrid.models.collm_rows import some_rows
+from pyhybrid.models.reranker import Reranker
+from pyhybrid.models.torch_base import TorchRecommender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,12 +21,12 @@ if TYPE_CHECKING:
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.held_out import Split
     from pyhybrid.models.base import Recommender
-    from pyhybrid.models.torch_base import TorchRecommender
 
-__all__ = ["BEHAVIOUR", "NAMES", "TEXT", "fitted", "names_of"]
+__all__ = ["BEHAVIOUR", "NAMES", "READERS", "TEXT", "fitted", "names_of", "refitted"]
 
 BEHAVIOUR = ("esler", "multvae", "multdae", "sasrec")  # see no text
 TEXT = ("text",)  # sees no behaviour
+READERS = ("text", "esler+text", "vqrec", "llmrec", "collm")
 NAMES = (
     "popularity",
     "text",
@@ -42,7 +44,7 @@ NAMES = (
 )
 _TUNED_ITEMS = 8000  # a solve of so many items takes seconds; of more, one fixed l2 must do
 _L2 = {"l2": [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]}
-_TEXT = {"text_scale": [1.0, 1.5, 2.0, 3.0], "text_l2": [0.1, 0.5]}
+_TEXT = {"text_scale": [0.25, 0.5, 0.75, 1.0, 1.5], "text_l2": [0.1, 0.5]}
 _CLASSES = {
     "multvae": "MultVAE",
     "multdae": "MultDAE",
@@ -163,17 +165,38 @@ def _asked(split: Split, seed: int) -> dict[str, Any]:
 def _esler(
     split: Split, catalog: Catalog | None, texts: dict[str, Any], quick: bool, progress: bool
 ) -> Recommender:
-    """Fit ESLER; its l2 is chosen on validation users, what texts do on items hidden from train."""
+    """Fit ESLER; its l2 is chosen on validation users, what texts do on new items there.
+
+    Where the test's new items were hidden on purpose, others are hidden once more from train at
+    the same share, so that nobody chooses by how the test's own fare; by time, the validation
+    part has new items of its own.
+    """
     esler = ESLER()
     may_tune = not quick and split.train.n_items <= _TUNED_ITEMS
     if may_tune and split.validation is not None:
-        esler = tune(
-            esler, _L2, split, "ndcg@10", candidates="warm", catalog=catalog, progress=progress
-        ).model
+        esler = tune(esler, _L2, split, "ndcg@10", catalog=catalog, progress=progress).model
     if texts:
         esler = esler.with_params(**texts)
         if may_tune and catalog is not None:
-            inner = splits.pseudo_cold(split.train, seed=esler.seed)
-            known = catalog.select(inner.train.item_ids)
+            inner, known = split, catalog
+            if len(split.new_items) or split.validation is None:
+                inner = splits.pseudo_cold(split.train, seed=esler.seed, **_hidden(split))
+                known = catalog.select(inner.train.item_ids)
             esler = tune(esler, _TEXT, inner, "ndcg@10", catalog=known, progress=progress).model
     return esler.fit(split.train, catalog, progress=progress)
+
+
+def _hidden(split: Split) -> dict[str, Any]:
+    """Return the share of new items, for items that are hidden once more; the usual if none is."""
+    share = split.new_shares().items
+    return {"share": share} if 0 < share < 1 else {}
+
+
+def refitted(model: Recommender, split: Split, *, catalog: Catalog | None) -> Recommender:
+    """Fit a model like a fitted one, with what was chosen for it, on another split's train."""
+    again: Any = model.with_params()
+    stops: dict[str, Any] = {}
+    if isinstance(again, TorchRecommender) and not isinstance(again, Reranker):
+        stops = {"validation": split.validation, "metric": "ndcg@10"}
+    fitted: Recommender = again.fit(split.train, catalog, **stops)
+    return fitted

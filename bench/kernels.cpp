@@ -156,7 +156,7 @@ void run(const std::string& kernel, const Behaviour& behaviour, int threads, int
     }
   } else if (kernel == "top_n") {
     const auto weights = normal(n * n);
-    time(repetitions, [&] { top_n(histories, weights, unseen, out, threads); });
+    time(repetitions, [&] { top_n(histories, weights, n, unseen, out, threads); });
   } else if (kernel == "panels") {
     const auto numbers = normal(n * simd::kPanel);
     Scratch<float> panel(n * simd::kPanel);  // as top_n holds its own

@@ -477,9 +477,25 @@ def test_an_n_that_no_memory_holds_is_refused_in_words(name):
 
 
 def test_the_shape_of_weights_must_fit_the_histories():
-    for shape in ((3, 2), (2, 2), (4, 4)):
+    for shape in ((2, 3), (2, 2), (4, 4)):
         with pytest.raises(ValueError, match=worded("top_n", "weights' shape", shape)):
             kernels.top_n(HISTORIES, np.ones(shape, np.float32), 1)
+
+
+@pytest.mark.parametrize(("known", "items"), [(3, 8), (8, 3), (1, 700)])
+def test_histories_may_hold_other_items_than_are_ranked(known: int, items: int) -> None:
+    rng = np.random.default_rng(0)
+    histories = csr_array((rng.random((20, known)) < 0.4).astype(np.float32))
+    weights = rng.normal(size=(known, items)).astype(np.float32)
+    exclude = csr_array((rng.random((20, items)) < 0.3).astype(np.float32))
+    found, scores = kernels.top_n(histories, weights, items, exclude=exclude)
+    wanted = np.where(exclude.toarray() > 0, -np.inf, histories @ weights)
+    for row in range(20):
+        order = np.argsort(-wanted[row], kind="stable")
+        order = order[wanted[row][order] > -np.inf]
+        np.testing.assert_array_equal(found[row, : len(order)], order)
+        assert (found[row, len(order) :] == -1).all()
+        np.testing.assert_allclose(scores[row, : len(order)], wanted[row][order], atol=1e-5)
 
 
 def test_users_and_items_must_have_as_many_factors():

@@ -32,7 +32,8 @@ py::tuple top_n_of_histories(const HeldCsr& histories, const Array<float>& weigh
                              const HeldCsr* exclude, const Among& among, int threads,
                              const py::object& progress) {
   return rank(histories.view.rows, n, progress, [&](const RankingOut& out, Monitor* monitor) {
-    top_n(histories.view, read(weights), restriction_of(exclude, among), out, threads, monitor);
+    top_n(histories.view, read(weights), weights.shape(1), restriction_of(exclude, among), out,
+          threads, monitor);
   });
 }
 

@@ -121,10 +121,10 @@ class Histories {
 /// the group's scores.
 class HistoryRanker {
  public:
-  HistoryRanker(const Csr& histories, std::span<const float> weights, const CandidateRule& rule,
-                const RankingOut& out, int threads, Control& control)
+  HistoryRanker(const Csr& histories, std::span<const float> weights, std::int64_t n_items,
+                const CandidateRule& rule, const RankingOut& out, int threads, Control& control)
       : weights_(weights),
-        n_items_(histories.cols),
+        n_items_(n_items),
         rule_(rule),
         out_(out),
         threads_(resolve_threads(threads)),
@@ -276,22 +276,21 @@ class HistoryRanker {
 
 }  // namespace
 
-void top_n(const Csr& histories, std::span<const float> weights, const Restriction& restriction,
-           const RankingOut& out, int threads, Monitor* monitor) {
+void top_n(const Csr& histories, std::span<const float> weights, std::int64_t n_items,
+           const Restriction& restriction, const RankingOut& out, int threads, Monitor* monitor) {
   check(histories, "top_n", "histories");
-  const std::int64_t items = histories.cols;
   if (static_cast<std::int64_t>(histories.values.size()) != histories.stored()) {
     throw bad_value("top_n", "histories.data's length", histories.values.size(),
                     concat("the number of stored entries, ", histories.stored()));
   }
-  if (static_cast<std::int64_t>(weights.size()) != items * items) {
+  if (n_items < 0 || static_cast<std::int64_t>(weights.size()) != histories.cols * n_items) {
     throw bad_value("top_n", "weights' size", weights.size(),
-                    concat("items x items = ", items * items));
+                    concat("history items x items = ", histories.cols * n_items));
   }
-  const CandidateRule rule("top_n", restriction, out.n, histories.rows, items);
+  const CandidateRule rule("top_n", restriction, out.n, histories.rows, n_items);
   check_output("top_n", out, histories.rows);
-  Control control(monitor, static_cast<double>(histories.stored()) * static_cast<double>(items));
-  HistoryRanker(histories, weights, rule, out, threads, control).run(histories.rows);
+  Control control(monitor, static_cast<double>(histories.stored()) * static_cast<double>(n_items));
+  HistoryRanker(histories, weights, n_items, rule, out, threads, control).run(histories.rows);
 }
 
 void top_n_factors(std::span<const float> users, std::span<const float> items, std::int64_t rows,

@@ -36,11 +36,12 @@ def top_n(
     item -1 with score -inf.
 
     Args:
-        histories: float32 CSR (rows, items).
-        weights: C-contiguous float32 (items, items).
+        histories: float32 CSR (rows, history items).
+        weights: C-contiguous float32 (history items, items); both are often the same items.
         n: Items a row, 1 or more; may exceed the number of items.
         exclude: CSR (rows, items) whose stored entries, whatever their value, are never returned
-            in that row; the histories themselves, to leave out what was seen.
+            in that row; the histories themselves, to leave out what was seen, if they are on
+            the same items.
         among: The allowed items: int32 (allowed,) for all rows, or int32 (rows, allowed) padded
             with -1. None allows all.
         threads: 0 for all that this process may use.
@@ -63,9 +64,9 @@ def top_n(
     """
     held = core_csr("top_n", "histories", histories)
     check_dense("top_n", "weights", weights, np.float32)
-    items = int(histories.shape[1])
-    if weights.shape != (items, items):
-        expected = f"(items, items) = {(items, items)}, as histories has {items} columns"
+    known = int(histories.shape[1])
+    if weights.shape[0] != known:
+        expected = f"({known}, items), as histories has {known} columns"
         raise ValueError(describe("top_n", "weights' shape", weights.shape, expected))
     options = *restriction("top_n", exclude, among), *running("top_n", threads, progress)
     return _core.top_n(held, weights, _length("top_n", n, histories.shape[0]), *options)

@@ -117,27 +117,29 @@ TEST(from_factors) {
 }
 
 template <class Pointer, class Index>
-static void from_histories(int rows, int n_items) {
-  const auto x = random_matrix<Pointer, Index>(rows, n_items, 8);
-  const auto weights = random_floats(n_items * n_items);
+static void from_histories(int rows, int known, int n_items) {
+  const auto x = random_matrix<Pointer, Index>(rows, known, 8);
+  const auto weights = random_floats(known * n_items);
   const auto dense = x.dense();
   std::vector<float> scores(rows * n_items);
   for (int row = 0; row < rows; ++row)
-    for (int i = 0; i < n_items; ++i)
-      for (int j = 0; dense[row * n_items + i] != 0 && j < n_items; ++j)
+    for (int i = 0; i < known; ++i)
+      for (int j = 0; dense[row * known + i] != 0 && j < n_items; ++j)
         scores[row * n_items + j] +=
-            static_cast<float>(dense[row * n_items + i]) * weights[i * n_items + j];
+            static_cast<float>(dense[row * known + i]) * weights[i * n_items + j];
   agrees(scores, rows, n_items, [&](auto& restriction, auto& out, int threads) {
-    top_n(x.view(), weights, restriction, out, threads);
+    top_n(x.view(), weights, n_items, restriction, out, threads);
   });
 }
 
 TEST(from_histories_and_weights) {
-  from_histories<std::int32_t, std::int32_t>(70, 40);
-  from_histories<std::int64_t, std::int64_t>(70, 40);
-  from_histories<std::int32_t, std::int64_t>(3, 1);
-  from_histories<std::int64_t, std::int32_t>(0, 5);
-  from_histories<std::int32_t, std::int32_t>(66, 2100);
+  from_histories<std::int32_t, std::int32_t>(70, 40, 40);
+  from_histories<std::int64_t, std::int64_t>(70, 40, 40);
+  from_histories<std::int32_t, std::int64_t>(3, 1, 1);
+  from_histories<std::int64_t, std::int32_t>(0, 5, 5);
+  from_histories<std::int32_t, std::int32_t>(66, 2100, 2100);
+  from_histories<std::int32_t, std::int32_t>(66, 30, 700);  // more items than may be in histories
+  from_histories<std::int64_t, std::int32_t>(66, 700, 30);
 }
 
 TEST(a_catalogue_without_items) {
@@ -228,7 +230,7 @@ TEST(shapes_that_disagree_are_refused) {
   CHECK_THROWS(std::invalid_argument,
                "top_n_factors: ", top_n_factors(six, six, 2, 2, 2, {}, whole));
   const auto x = random_matrix(2, 3, 2);
-  CHECK_THROWS(std::invalid_argument, "top_n: ", top_n(x.view(), six, {}, whole));
+  CHECK_THROWS(std::invalid_argument, "top_n: ", top_n(x.view(), six, 3, {}, whole));
 }
 
 TEST(what_check_refuses_is_refused) {
@@ -237,7 +239,7 @@ TEST(what_check_refuses_is_refused) {
   Ranked out(20, 1);
   x.values[1] = kNan;
   CHECK_THROWS(std::invalid_argument, "top_n: histories.data[1] is nan; expected ",
-               top_n(x.view(), weights, {}, out.out(1)));
+               top_n(x.view(), weights, 3, {}, out.out(1)));
 }
 
 TEST(a_monitor_sees_progress_and_stops_the_kernel) {
@@ -249,7 +251,7 @@ TEST(a_monitor_sees_progress_and_stops_the_kernel) {
       Ranked out(rows, 5);
       const auto run = [&](Watch& watch) {
         if (kind == 0) top_n_scores(scores, rows, n_items, {}, out.out(5), threads, &watch);
-        if (kind == 1) top_n(x.view(), weights, {}, out.out(5), threads, &watch);
+        if (kind == 1) top_n(x.view(), weights, n_items, {}, out.out(5), threads, &watch);
         if (kind == 2)
           top_n_factors(scores, weights, rows, n_items, n_items, {}, out.out(5), threads, &watch);
       };

@@ -43,12 +43,13 @@ struct RankingOut {
   std::span<float> scores;
 };
 
-/// scores = histories x weights, for sparse histories (rows, items) with values and dense row-major
-/// weights (items, items). Work: stored entries x items multiply-adds. Scratch: up to 128 MB,
+/// scores = histories x weights, for sparse histories (rows, history items) with values and dense
+/// row-major weights (history items, n_items). Work: stored entries x items multiply-adds. Scratch: up to 128 MB,
 /// or what 64 rows take, for the candidates and 256 scores of the rows that are ranked together;
 /// their entries; and 256 columns of the weights.
-void top_n(const Csr& histories, std::span<const float> weights, const Restriction& restriction,
-           const RankingOut& out, int threads = 0, Monitor* monitor = nullptr);
+void top_n(const Csr& histories, std::span<const float> weights, std::int64_t n_items,
+           const Restriction& restriction, const RankingOut& out, int threads = 0,
+           Monitor* monitor = nullptr);
 
 /// scores = users x items^T, for dense row-major factors (rows, dim) and (items, dim).
 void top_n_factors(std::span<const float> users, std::span<const float> items, std::int64_t rows,

@@ -82,6 +82,8 @@ def cold_items(
     def hide(part: HeldOut) -> HeldOut:
         is_hidden = hidden[part.histories.matrix.indices]
         unranked = part.histories.keep_pairs(is_hidden)
+        if not part.exclude_seen:  # what was taken before and is the right answer once more
+            unranked = unranked.keep_pairs(~pairs_in(unranked, part.targets))
         if part.unranked is not None:
             unranked = union(part.unranked, unranked)
         histories = part.histories.keep_pairs(~is_hidden)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from pyhybrid import (
     tune,
 )
 from pyhybrid.data import splits, synthetic
-from pyhybrid.evaluation import METRICS, Figure, evaluate_ranking
+from pyhybrid.evaluation import CANDIDATES, METRICS, Figure, evaluate_ranking
 from pyhybrid.models.base import Recommender
 
 if TYPE_CHECKING:
@@ -57,21 +58,26 @@ def naive(ranked: list[int], targets: set[int], metric: str) -> float:
 
 
 def naive_rows(
-    model: Recommender, held_out: HeldOut, metric: str, allowed: np.ndarray[Any, Any] | None = None
+    model: Recommender,
+    held_out: HeldOut,
+    metric: str,
+    allowed: np.ndarray[Any, Any] | None = None,
+    counted: np.ndarray[Any, Any] | None = None,
 ) -> list[float]:
     """Rank and rate all users by plain Python, without the users that have no target."""
-    histories = held_out.histories.with_items(model.item_ids)
-    targets = held_out.targets.with_items(model.item_ids)
-    scores = model.score(histories)
+    part = held_out.with_items(model.item_ids)
+    scores = model.score(part.histories)
+    everything = np.ones(len(model.item_ids), dtype=np.bool_)
     rows = []
-    for row in range(histories.n_users):
-        seen = set(histories.matrix[[row]].indices.tolist()) if held_out.exclude_seen else set()
-        may = set(model.rankable.tolist()) - seen
-        by = scores[row] if histories.matrix[[row]].nnz else model.item_counts  # the fallback
-        wanted = set(targets.matrix[[row]].indices.tolist())
-        if allowed is not None:
-            may &= set(np.flatnonzero(allowed).tolist())
-            wanted &= set(np.flatnonzero(allowed).tolist())
+    for row in range(part.histories.n_users):
+        history = set(part.histories.matrix[[row]].indices.tolist())
+        by = scores[row] if history else model.item_counts  # the fallback
+        may = set(model.rankable.tolist()) - (history if held_out.exclude_seen else set())
+        if part.unranked is not None:
+            may -= set(part.unranked.matrix[[row]].indices.tolist())
+        may &= set(np.flatnonzero(everything if allowed is None else allowed).tolist())
+        wanted = set(part.targets.matrix[[row]].indices.tolist())
+        wanted &= set(np.flatnonzero(everything if counted is None else counted).tolist())
         if wanted:
             ranked = sorted(may, key=lambda item: (-by[item], item))
             rows.append(naive(ranked, wanted, metric))
@@ -96,8 +102,13 @@ def split(data: tuple[Interactions, Catalog]) -> Split:
 
 
 @pytest.fixture(scope="module")
-def cold_split(data: tuple[Interactions, Catalog], split: Split) -> Split:
+def cold_split(split: Split) -> Split:
     return splits.cold_items(split, share=0.25, seed=0)
+
+
+@pytest.fixture(scope="module")
+def thin_split(split: Split) -> Split:
+    return splits.cold_items(split, share=0.25, keep=3, seed=0)
 
 
 class Scored(Recommender):
@@ -135,35 +146,99 @@ def test_figures_are_those_of_a_plain_loop(kind: type[Recommender], split: Split
         np.testing.assert_allclose(per_user[~np.isnan(per_user)], rows, atol=1e-12)
 
 
-def test_warm_figures_rank_and_count_warm_items_alone(cold_split: Split) -> None:
-    model = Scored().fit(cold_split.train)
-    warm = cold_split.train.item_counts() > 0
-    assert 0 < (~warm).sum() < len(warm)
-    report = evaluate(model, cold_split.test, ["ndcg@10", "recall@5"])
-    assert [figure.candidates for figure in report.figures[::2]] == ["joint", "warm", "cold"]
-    users = cold_split.test.targets.n_users
+def check_by_kind(report: Report, model: Recommender, part: HeldOut, new: Any) -> None:
+    """Require each figure to be that of what is ranked and counted for it."""
     for figure in report.figures:
-        allowed = {"joint": None, "warm": warm, "cold": ~warm}[figure.candidates]
-        rows = naive_rows(model, cold_split.test, figure.metric, allowed)
-        check_figure(figure, rows, users)
+        allowed, counted = {
+            "joint": (None, None),
+            "known": (None, ~new),
+            "new": (None, new),
+            "warm": (~new, ~new),
+            "cold": (new, new),
+        }[figure.candidates]
+        rows = naive_rows(model, part, figure.metric, allowed, counted)
+        check_figure(figure, rows, part.targets.n_users)
+
+
+def test_figures_of_one_kind_rank_all_items_or_that_kind_alone(cold_split: Split) -> None:
+    model = Scored().fit(cold_split.train)
+    new = cold_split.train.item_counts() == 0
+    assert 0 < new.sum() < len(new)
+    report = evaluate(model, cold_split.test, ["ndcg@10", "recall@5"])
+    kinds = ["joint", "known", "new", "warm", "cold"]
+    assert [figure.candidates for figure in report.figures[::2]] == kinds == list(CANDIDATES)
+    check_by_kind(report, model, cold_split.test, new)
     by_candidates = {f.candidates: f for f in report.figures}
-    assert by_candidates["cold"].left_out > 0  # or the test would show nothing
-    assert by_candidates["warm"].left_out > 0
+    for new_alone, known_alone in (("new", "known"), ("cold", "warm")):
+        assert by_candidates[new_alone].left_out > 0  # or the test would show nothing
+        assert by_candidates[known_alone].left_out > 0
     assert by_candidates["joint"].left_out == 0
+    # One kind ranked alone looks better than it serves.
+    assert report["warm", "ndcg@10"] > report["known", "ndcg@10"]
+    assert report["cold", "ndcg@10"] > report["new", "ndcg@10"]
 
 
-def test_a_model_of_warm_items_has_no_cold_figures(cold_split: Split) -> None:
+def test_a_model_of_known_items_ranks_no_new_one(cold_split: Split) -> None:
     model = ESLER(l2=10.0).fit(cold_split.train)
     report = evaluate(model, cold_split.test, ["ndcg@10"])
-    assert [figure.candidates for figure in report.figures] == ["joint", "warm"]
-    assert report["joint", "ndcg@10"] < report["warm", "ndcg@10"]
+    assert [figure.candidates for figure in report.figures] == ["joint", "known", "new", "warm"]
+    assert report["new", "ndcg@10"] == 0
+    assert report["joint", "ndcg@10"] < report["known", "ndcg@10"] == report["warm", "ndcg@10"]
+    assert report.tradeoffs == {}
+
+
+@pytest.mark.parametrize("kind", [Scored, ESLER, Popularity])
+def test_new_items_are_those_of_few_users_or_those_named(
+    kind: type[Recommender], thin_split: Split
+) -> None:
+    model = kind().fit(thin_split.train)
+    counts, test = model.item_counts, thin_split.test
+    assert (counts > 0).all()
+    metrics = ["ndcg@10"]
+    assert {f.candidates for f in evaluate(model, test, metrics).figures} == {"joint"}
+    for limit in (1, 4, 12):
+        report = evaluate(model, test, metrics, new=limit)
+        assert ("new" in {f.candidates for f in report.figures}) == (limit > 1)
+        check_by_kind(report, model, test, counts < limit)
+    named = evaluate(model, test, metrics, new=model.item_positions(thin_split.new_items))
+    check_by_kind(named, model, test, thin_split.new_columns())
+    assert named.figures == evaluate(model, test, metrics, new=4).figures  # all that have 3 users
+    assert evaluate(model, test, metrics, new=[]).figures == evaluate(model, test, metrics).figures
+    everything = evaluate(model, test, metrics, new=10_000)
+    assert everything["new", "ndcg@10"] == everything["joint", "ndcg@10"]
+    assert math.isnan(everything["known", "ndcg@10"])
+
+
+def test_what_is_new_is_a_number_or_positions(cold_split: Split) -> None:
+    model = Scored().fit(cold_split.train)
+    for wrong in (-1, [-1], [40]):
+        with pytest.raises(ValueError, match=r"new is -?\d+"):
+            evaluate(model, cold_split.test, new=wrong)
+    for wrong in (0.5, [0.5], True):
+        with pytest.raises(TypeError, match="new"):
+            evaluate(model, cold_split.test, new=wrong)
+
+
+def test_only_the_figures_asked_for_are_made(cold_split: Split) -> None:
+    model = Scored().fit(cold_split.train)
+    whole = evaluate(model, cold_split.test, ["ndcg@10"])
+    for kinds in (["joint"], ["new"], ["warm"], ["cold", "joint"], ["known", "cold"]):
+        some = evaluate(model, cold_split.test, ["ndcg@10"], candidates=kinds)
+        assert some.figures == tuple(f for f in whole.figures if f.candidates in kinds)
+        assert some.tradeoffs == {}
+    both = evaluate(model, cold_split.test, ["ndcg@10"], candidates=["cold", "warm"])
+    assert both.tradeoffs[repr(model)].area == whole.tradeoffs[repr(model)].area
+    with pytest.raises(ValueError, match=r"^evaluate: candidates is 'tepid'; expected some of"):
+        evaluate(model, cold_split.test, candidates=["tepid"])
 
 
 def test_without_cold_items_there_is_one_candidate_set(split: Split) -> None:
     warm = split.train.item_counts() > 0
     train = split.train
     assert warm.all()
-    assert len(evaluate(Popularity().fit(train), split.test, ["mrr@3"]).figures) == 1
+    report = evaluate(Popularity().fit(train), split.test, ["mrr@3"])
+    assert len(report.figures) == 1
+    assert report.tradeoffs == {}
 
 
 def test_items_of_the_catalogue_that_nobody_took_are_cold(
@@ -171,10 +246,102 @@ def test_items_of_the_catalogue_that_nobody_took_are_cold(
 ) -> None:
     wider = Catalog.from_columns([*split.train.item_ids, "nobody's"])
     report = evaluate(Scored().fit(split.train, wider), split.test, ["recall@5"])
-    assert [f.candidates for f in report.figures] == ["joint", "warm", "cold"]
-    cold = report.figures[2]
-    assert (cold.users, cold.left_out) == (0, split.test.targets.n_users)
-    assert math.isnan(cold.mean)
+    assert [f.candidates for f in report.figures] == list(CANDIDATES)
+    for cold in (report.figures[2], report.figures[4]):
+        assert (cold.users, cold.left_out) == (0, split.test.targets.n_users)
+        assert math.isnan(cold.mean)
+
+
+# What is not ranked
+
+
+def by_hand() -> Split:
+    """Of items n, q, p and r, in this order, "n" alone is to be new: x and z took it before."""
+    ids = ("n", "q", "p", "r")
+
+    def those(**taken: str) -> Interactions:
+        users = [user for user, items in taken.items() for _ in items]
+        return Interactions.from_columns(users, list("".join(taken.values()))).with_items(ids)
+
+    test = HeldOut(those(x="np", y="p", z="nr"), those(x="q", y="n", z="pq"))
+    return splits.cold_items(Split(those(a="np", b="qn", c="nr"), test), share=0.5, min_count=3)
+
+
+class Downward(Scored):
+    """Score an item the higher, the sooner it stands on the axis."""
+
+    def _score(self, histories: Interactions) -> np.ndarray[Any, Any]:
+        return -super()._score(histories)
+
+
+def test_without_what_is_not_ranked_a_right_answer_counts_as_wrong() -> None:
+    parts = by_hand()
+    model = Downward().fit(parts.train)
+    assert model.recommend(parts.test.histories, 3).items.tolist() == [
+        [0, 1, 3],  # x took p
+        [0, 1, 3],  # y took p
+        [0, 1, 2],  # z took r
+    ]
+    found = evaluate(model, parts.test, ["ndcg@2"])
+    # x: q, r; y: n, q; z: q, p
+    assert found.per_user[repr(model), "joint", "ndcg@2"].tolist() == [1, 1, 1]
+    assert found["known", "ndcg@2"] == 1  # of x and z
+    assert found["new", "ndcg@2"] == 1  # of y
+    assert (found.figures[1].users, found.figures[2].users) == (2, 1)
+    second = 1 / math.log2(3)
+    wrong = evaluate(model, replace(parts.test, unranked=None), ["ndcg@2"])
+    # x: n, q; y: n, q; z: n, q: n comes first where x and z took it, and counts as a mistake.
+    by_user = [second, 1, second / (1 + second)]
+    np.testing.assert_allclose(wrong.per_user[repr(model), "joint", "ndcg@2"], by_user)
+    assert wrong["ndcg@2"] == pytest.approx(np.mean(by_user))
+    assert wrong["known", "ndcg@2"] == pytest.approx((by_user[0] + by_user[2]) / 2)
+    # Known items ranked alone are the same: n is not among them.
+    assert wrong["warm", "ndcg@2"] == found["warm", "ndcg@2"]
+
+
+@pytest.mark.parametrize("kind", [Scored, ESLER, Popularity])
+@pytest.mark.parametrize("by", ["strong", "leave-last", "random"])
+def test_what_is_not_ranked_takes_no_place(
+    data: tuple[Interactions, Catalog], kind: type[Recommender], by: str
+) -> None:
+    rng = np.random.default_rng(3)
+    shuffled = rng.permutation(data[0].matrix.nnz)
+    pairs = data[0].matrix.tocoo()
+    ordered = Interactions.from_columns(
+        pairs.row[shuffled], pairs.col[shuffled], times=np.arange(len(shuffled))
+    )
+    parts = splits.cold_items(splits.split(ordered, by), share=0.3, keep=2)
+    model = kind().fit(parts.train)
+    for part in parts.held_out.values():
+        assert part.unranked is not None
+        assert part.unranked.matrix.nnz
+        report = evaluate(model, part, ["ndcg@5", "recall@20"], new=3)
+        check_by_kind(report, model, part, model.item_counts < 3)
+
+
+def test_random_does_not_rank_what_validation_asks_for(
+    data: tuple[Interactions, Catalog],
+) -> None:
+    parts = splits.random(data[0], test=0.2, validation=0.3)
+    model = Scored().fit(parts.train)
+    report = evaluate(model, parts.test, ["ndcg@10"])
+    check_by_kind(report, model, parts.test, parts.new_columns())
+    assert report["ndcg@10"] > evaluate(model, replace(parts.test, unranked=None))["ndcg@10"]
+    assert parts.validation is not None
+    validation = evaluate(model, parts.validation, ["ndcg@10"])
+    # Test targets are ranked there, as not to rank them would be to know.
+    rows = naive_rows(model, parts.validation, "ndcg@10")
+    assert validation["ndcg@10"] == pytest.approx(np.mean(rows))
+
+
+def test_tune_ranks_no_more_than_evaluate(cold_split: Split) -> None:
+    tuning = tune(ESLER(), {"l2": [1.0, 50.0]}, cold_split, "ndcg@5")
+    assert cold_split.validation is not None
+    assert cold_split.validation.unranked is not None
+    for row in tuning.table:
+        model = ESLER(l2=row["l2"]).fit(cold_split.train)
+        rows = naive_rows(model, cold_split.validation, "ndcg@5")
+        assert row["mean"] == pytest.approx(np.mean(rows), abs=1e-12)
 
 
 def test_seen_items_count_where_they_may_be_the_answer() -> None:
@@ -225,8 +392,26 @@ def test_a_single_user_has_no_standard_error() -> None:
 def test_the_item_orders_of_model_and_targets_may_differ(split: Split) -> None:
     model = ESLER(l2=10.0).fit(split.train)
     order = np.random.default_rng(0).permutation(model.item_ids)
-    other = HeldOut(split.test.histories.with_items(order), split.test.targets.with_items(order))
+    other = split.test.with_items(order)
     assert evaluate(model, other)["ndcg@10"] == evaluate(model, split.test)["ndcg@10"]
+
+
+def test_what_is_not_ranked_may_be_on_another_axis(cold_split: Split) -> None:
+    model = Scored().fit(cold_split.train)
+    order = np.random.default_rng(0).permutation(model.item_ids)
+    for ids in (order, np.append(order, "nobody's")):
+        other = cold_split.test.with_items(ids)
+        assert evaluate(model, other).figures == evaluate(model, cold_split.test).figures
+
+
+def test_an_item_that_the_model_does_not_know_need_not_be_ranked() -> None:
+    train = Interactions.from_columns([1, 1, 2], ["a", "b", "a"])
+    wider = Interactions.from_columns([1], ["a"]).with_items(["a", "b", "unknown"])
+    part = HeldOut(
+        *(Interactions.from_columns([9], [item], ids=wider).select_users([1]) for item in "ab"),
+        unranked=Interactions.from_columns([9], ["unknown"], ids=wider).select_users([1]),
+    )
+    assert evaluate(Popularity().fit(train), part, ["mrr@3"])["mrr@3"] == 1.0
 
 
 def test_default_metrics_and_threads(split: Split) -> None:
@@ -272,40 +457,46 @@ def test_metrics_are_a_list(split: Split) -> None:
 # Rankings that were made before
 
 
-def test_a_given_ranking_has_the_same_joint_figures(cold_split: Split) -> None:
+def test_a_given_ranking_has_the_same_figures(cold_split: Split) -> None:
     model = Scored().fit(cold_split.train)
-    test = cold_split.test
-    made = model.recommend(test.histories, 40)
-    warm = model.item_counts > 0
-    report = evaluate_ranking(made, test.targets, ["ndcg@10", "recall@5"], warm=warm)
-    anew = evaluate(model, test, ["ndcg@10", "recall@5"])
+    test, metrics = cold_split.test, ["ndcg@10", "recall@5"]
+    new = model.item_counts == 0
+    anew = evaluate(model, test, metrics)
+    made = model.recommend(test.histories, 10, unranked=test.unranked)
+    report = evaluate_ranking(made, test.targets, metrics, new=new)
+    joint = [f for f in anew.figures if f.candidates in ("joint", "known", "new")]
+    assert [replace(f, model=repr(model)) for f in report.figures] == joint
     assert {f.model for f in report.figures} == {"ranking"}
-    # Forty of forty items are ranked: taking items out of the lists is to rank anew.
-    for one, other in zip(report.figures, anew.figures, strict=True):
-        assert one.mean == pytest.approx(other.mean, abs=1e-12)
-        assert (one.candidates, one.users, one.left_out) == (
-            other.candidates,
-            other.users,
-            other.left_out,
+    assert report.tradeoffs == {}
+    for only, of, kind in (("known", ~new, "warm"), ("new", new, "cold")):
+        alone = model.recommend(
+            test.histories, 10, among=np.flatnonzero(of), unranked=test.unranked
         )
+        report = evaluate_ranking(alone, test.targets, metrics, new=new, only=only)
+        wanted = [f for f in anew.figures if f.candidates == kind]
+        assert [replace(f, model=repr(model)) for f in report.figures] == wanted
 
 
-def test_short_lists_understate_warm_and_cold_figures(cold_split: Split) -> None:
+def test_one_kind_alone_is_not_had_from_joint_lists(cold_split: Split) -> None:
     model = Scored().fit(cold_split.train)
-    warm = model.item_counts > 0
-    short = model.recommend(cold_split.test.histories, 5)
-    report = evaluate_ranking(short, cold_split.test.targets, ["recall@5"], warm=warm)
-    anew = evaluate(model, cold_split.test, ["recall@5"])
-    assert report["joint", "recall@5"] == anew["joint", "recall@5"]
-    assert report["warm", "recall@5"] <= anew["warm", "recall@5"]
+    new = model.item_counts == 0
+    made = model.recommend(cold_split.test.histories, 5)
+    for only, others in (("known", new), ("new", ~new)):
+        number = int(others[made.items].sum())
+        assert number
+        message = f"number of items that are not {only} in lists of {only} items alone is {number};"
+        with pytest.raises(ValueError, match=f"^evaluate_ranking: {message} expected 0"):
+            evaluate_ranking(made, cold_split.test.targets, ["recall@5"], new=new, only=only)
+    with pytest.raises(ValueError, match=r"^evaluate_ranking: new's shape is \(3,\); expected"):
+        evaluate_ranking(made, cold_split.test.targets, ["recall@5"], new=new[:3])
 
 
-def test_without_warm_a_given_ranking_has_joint_figures_alone(cold_split: Split) -> None:
+def test_without_new_a_given_ranking_has_joint_figures_alone(cold_split: Split) -> None:
     made: Ranking = Scored().fit(cold_split.train).recommend(cold_split.test.histories, 5)
     targets = cold_split.test.targets
-    everything = np.ones(made.item_ids.shape, dtype=np.bool_)
-    for warm in (None, everything):
-        report = evaluate_ranking(made, targets, ["recall@5"], warm=warm, name="mine")
+    nothing = np.zeros(made.item_ids.shape, dtype=np.bool_)
+    for new in (None, nothing):
+        report = evaluate_ranking(made, targets, ["recall@5"], new=new, name="mine")
         assert [(f.model, f.candidates) for f in report.figures] == [("mine", "joint")]
 
 
@@ -329,6 +520,8 @@ def test_a_report_is_read_by_metric_candidates_and_model(cold_split: Split) -> N
             single[unknown]
     both = compare(models, cold_split.test, ["hit@1"])
     assert both["one", "joint", "hit@1"] == single["hit@1"]
+    assert list(both.tradeoffs) == []  # without an NDCG
+    assert list(compare(models, cold_split.test).tradeoffs) == ["one"]
     with pytest.raises(KeyError, match="2 figures"):
         both["hit@1"]
     with pytest.raises(KeyError):
@@ -338,14 +531,27 @@ def test_a_report_is_read_by_metric_candidates_and_model(cold_split: Split) -> N
 def test_a_report_prints_as_a_table(cold_split: Split) -> None:
     model = Scored().fit(cold_split.train)
     report = evaluate(model, cold_split.test, ["ndcg@10", "hit@1"], name="a model")
-    header, *rows = str(report).splitlines()
-    assert header.split() == ["model", "candidates", "ndcg@10", "hit@1", "users", "left", "out"]
-    assert [row.split()[2] for row in rows] == ["joint", "warm", "cold"]
+    header, *rows, price = str(report).splitlines()
+    assert header.split() == ["model", "targets", "ndcg@10", "hit@1", "users", "left", "out"]
+    start = header.index("targets")
+    assert [row[start : start + 15].strip() for row in rows] == [
+        "joint",
+        "known among all",
+        "new among all",
+        "known alone",
+        "new alone",
+    ]
     for row, figure in zip(rows, report.figures[::2], strict=True):
         assert row.startswith("a model")
         assert f"{figure.mean:.4f} ± {figure.standard_error:.4f}" in row
         assert row.split()[-2:] == [str(figure.users), str(figure.left_out)]
         assert len(row) <= len(header) or len(row) == len(rows[0])
+    found = report.tradeoffs["a model"]
+    assert price == (
+        f"a model: new items are {found.as_scored[3]:.1%} of the lists of 10; area "
+        f"{found.area:.4f}; the best joint ndcg@10 with them further up or down is "
+        f"{found.best[1]:.4f}"
+    )
 
 
 def test_a_report_becomes_a_table_of_figures(cold_split: Split) -> None:

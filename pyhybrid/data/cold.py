@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.interactions import Interactions
 
-__all__ = ["ROUNDING", "cold_items", "cold_stress", "held_out_sizes", "number_of"]
+__all__ = [
+    "ROUNDING",
+    "cold_items",
+    "cold_stress",
+    "held_out_sizes",
+    "number_of",
+    "places_in_columns",
+]
 
 ROUNDING = 1e-9  # so that 20 % of 5, 0.9999999999999998 in floating point, is 1
 
@@ -92,7 +99,7 @@ def cold_items(
     train = split.train
     stays = ~hidden[train.matrix.indices]
     if keep != 0:
-        stays |= _places_in_columns(train, rng) < (np.inf if keep is None else keep)
+        stays |= places_in_columns(train, rng) < (np.inf if keep is None else keep)
     validation = None if split.validation is None else hide(split.validation)
     if len(split.new_items) and split.kept != keep:
         rule = f"{split.kept}, as of the items that are hidden already"
@@ -202,7 +209,7 @@ def _with_targets(data: Interactions, share: float, rng: np.random.Generator) ->
     return Split(rest, hold_out("cold_items", rest, data.keep_pairs(is_target)))
 
 
-def _places_in_columns(train: Interactions, rng: np.random.Generator) -> NDArray[np.int64]:
+def places_in_columns(train: Interactions, rng: np.random.Generator) -> NDArray[np.int64]:
     """Number each item's pairs in random order, from 0: int64 (pairs,)."""
     items = train.matrix.indices
     order = np.lexsort((rng.random(len(items)), items))

@@ -66,6 +66,10 @@ expected 0
         both = union(self.targets, self.histories)
         return both if self.unranked is None else union(both, self.unranked)
 
+    def taken_but_targets(self) -> Interactions:
+        """Return what is not ranked for the users if what they have seen is not."""
+        return self.histories if self.unranked is None else union(self.unranked, self.histories)
+
     def with_items(self, item_ids: Ids, *, unknown: Literal["error", "drop"] = "error") -> HeldOut:
         """Bring all parts to another item axis; what it lacks is an error, or left out.
 

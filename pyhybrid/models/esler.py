@@ -15,15 +15,21 @@ d_i, in the same closed form:
 
     P = (X^T X + diag(l2 + p / (1 - p) d))^-1
 
-With texts, items that nobody took are scored too. An item's column of B is predicted from the
-columns of the items with a text like its own (`pyhybrid.models.text_columns`): where a is the
-mixture of known items that its text makes,
+With texts, an item is scored from its first day on. Texts predict its column from the columns of
+the items that read like it (`pyhybrid.models.text_columns`): where a is the mixture of other items
+that its text makes, f = (B + text_direct I) a, so that an item of the history speaks for it as it
+speaks for the items like it, and, by text_direct, where it is like it itself. The ridge draws the
+column b that is learned from few interactions towards zero: with n of them it grows with n, and
+its power with n^2, so that the share w = m^2 / (m^2 + n^2) of the power is yet to be learned, where
+half is learned after m interactions. That share is what the texts add,
 
-    b = text_scale (B + text_direct I) a
+    b' = (1 - w (1 - text_scale)) (b + 0.7 w f)
 
-so that a known item in the history speaks for the new one as it speaks for the items like it, and,
-by text_direct, where it is like it itself. Known items keep their columns, unless text_prior lets
-texts have a say in these too (L3AE, `pyhybrid.models.text_prior`).
+from no interaction (w = 1) to thousands (w = 0) without a step. m is `text_worth`. How far up an
+item goes that is known by its text alone, text_scale, is chosen from the training data
+(`pyhybrid.models.text_scale`). An item counts in mixtures as far as its own column is learned,
+v = n^2 / (n^2 + (m / 10)^2). With text_prior, texts have a say while weights are learned, too
+(L3AE, `pyhybrid.models.text_prior`).
 """
 
 from __future__ import annotations
@@ -36,7 +42,7 @@ from pyhybrid import kernels
 from pyhybrid.checks import count, not_negative, positive, share, switch
 from pyhybrid.data.ids import positions
 from pyhybrid.data.interactions import Interactions
-from pyhybrid.data.matrices import csr
+from pyhybrid.data.matrices import canonical_csr, csr
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis
@@ -48,8 +54,15 @@ from pyhybrid.models.item_texts import (
     item_texts,
     text_vectors,
 )
-from pyhybrid.models.text_columns import TextRegression, predicted, spread
+from pyhybrid.models.text_columns import TextRegression, complete
 from pyhybrid.models.text_prior import add_prior
+from pyhybrid.models.text_scale import (
+    added,
+    chosen_scale,
+    reliability,
+    text_share,
+    young_scale,
+)
 from pyhybrid.progress import part_of, progress_bar
 from pyhybrid.ranking import Ranking
 
@@ -73,10 +86,12 @@ _GRAM_SHARE, _SOLVED_SHARE = 0.1, 0.9  # of the time of a fit, for the progress 
 class ESLER(Recommender):
     """Score an item by a learned weighted sum of the items in the history.
 
-    Memory: one items x items float32 matrix (1.6 GB at 20,000 items, 6.7 GB at 41,000), over the
-    items with at least `min_count` training users, or with `text` over all; two with `keep_gram`.
-    Time: items^3 floating-point operations, whatever the number of users. What `text` adds runs on
-    as many threads as NumPy's BLAS is set to.
+    Memory: one float32 matrix, items x items (1.6 GB at 20,000 items, 6.7 GB at 41,000) over the
+    items with at least `min_count` training users; two with `keep_gram`; with `text` learned x all
+    items (16 GB for 20,000 of 200,000). Time: items^3 floating-point operations, whatever the
+    number of users; with `text` twice that, as some items are taken for new ones to choose by,
+    unless `text_scale` is given. What `text` adds runs on as many threads as NumPy's BLAS is set
+    to.
 
     Args:
         l2: The regularisation, in interactions. Published optima lie between 50 and 1000; tune it
@@ -97,9 +112,13 @@ class ESLER(Recommender):
         text_l2: The ridge of the prediction from texts.
         text_gamma: How fast texts grow unlike with the squared distance of their vectors, which
             have length 1; 0: the prediction is linear in the vectors.
-        text_scale: What predicted weights are multiplied by, as a prediction is smaller than the
-            truth: the more, the higher new items come among the others. `tune` it with
-            ``candidates="joint"`` on a split with cold items.
+        text_worth: m above: how many interactions what a text says is worth. Between 60 and 300 is
+            much alike on MovieLens-1M, where few items have less, and on Amazon Beauty, where most
+            have.
+        text_scale: How far up new items come among the others, a factor on their scores; None:
+            chosen from the training data, as what costs nothing there: by time where the
+            interactions have times, so that it may be small. A larger one lets new items further
+            up, at the price that `Report.tradeoffs` tells.
         text_direct: How much an item speaks by itself for new items whose texts are like its own.
         text_prior: How much learned weights are drawn towards what the texts say of them, in
             interactions beside `l2`: what makes rare items better. Published optima of both: 50 to
@@ -109,9 +128,10 @@ class ESLER(Recommender):
         seed: Of the draw of the landmarks.
 
     Attributes:
-        weights: float32 (rankable, rankable), B on the items that `rankable` lists; with `text`
-            these are all. The row of an item that was not learned is zero: in a history it says
-            nothing.
+        weights: float32 (learned, rankable): B, from the items with `min_count` training users to
+            those that `rankable` lists, which are the same items without `text`. Another item in
+            a history says nothing.
+        chosen_scale: The `text_scale` that was given or chosen; None without `text`.
 
     >>> from scipy.sparse import csr_array
     >>> x = csr_array(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]], dtype=np.float32))
@@ -123,6 +143,7 @@ class ESLER(Recommender):
 
     let_up_by: ClassVar[By] = "factor"
     weights: NDArray[np.float32]
+    chosen_scale: float | None = None
     _has_weights: NDArray[np.bool_]
 
     def __init__(
@@ -136,10 +157,11 @@ class ESLER(Recommender):
         augmentations: Sequence[str] = (),
         text_l2: float = 0.2,
         text_gamma: float = 0.5,
-        text_scale: float = 0.5,
+        text_worth: float = 100.0,
+        text_scale: float | None = None,
         text_direct: float = 0.2,
         text_prior: float = 0.0,
-        text_landmarks: int = 2000,
+        text_landmarks: int = 4000,
         seed: int = 0,
     ) -> None:
         self.l2 = positive("ESLER", "l2", l2)
@@ -156,7 +178,10 @@ class ESLER(Recommender):
         self.augmentations = checked_augmentations("ESLER", augmentations)
         self.text_l2 = positive("ESLER", "text_l2", text_l2)
         self.text_gamma = not_negative("ESLER", "text_gamma", text_gamma)
-        self.text_scale = positive("ESLER", "text_scale", text_scale)
+        self.text_worth = positive("ESLER", "text_worth", text_worth)
+        self.text_scale = (
+            None if text_scale is None else positive("ESLER", "text_scale", text_scale)
+        )
         self.text_direct = not_negative("ESLER", "text_direct", text_direct)
         self.text_prior = not_negative("ESLER", "text_prior", text_prior)
         if self.text_prior and self.text is None:
@@ -221,15 +246,19 @@ class ESLER(Recommender):
         Returns:
             A ranking whose rows are named by the given items' ids.
         """
-        places, items = self._fitted("similar_items").own("similar_items", items)
+        _, items = self._fitted("similar_items").own("similar_items", items)
         few = np.flatnonzero(self.item_counts[items] < self.min_count)
         if len(few):
             value = f"{items[few[0]]}, which the model knows by its text alone"
             rule = f"one with {self.min_count} training users or more"
             raise ValueError(describe("similar_items", "item", value, rule))
-        shape, indptr = (len(places), len(self.rankable)), np.arange(len(places) + 1)
-        itself = csr(np.ones(len(places), dtype=np.float32), places, indptr, shape)
-        found, scores = kernels.top_n(itself, self.weights, n, exclude=itself)
+
+        def one_each(axis: NDArray[np.int32]) -> csr_array[np.float32]:
+            ones, indptr = np.ones(len(items), dtype=np.float32), np.arange(len(items) + 1)
+            return csr(ones, np.searchsorted(axis, items), indptr, (len(items), len(axis)))
+
+        itself, excluded = one_each(self._learned), one_each(self.rankable)
+        found, scores = kernels.top_n(itself, self.weights, n, exclude=excluded)
         no_fallback = np.zeros(len(items), dtype=np.bool_)
         ranked = self.axis.back(found)
         return Ranking(ranked, scores, self.item_ids[items], self.item_ids, no_fallback)
@@ -251,8 +280,8 @@ class ESLER(Recommender):
         seen = self._histories("explain", histories)
         n = count("explain", "n", n)
         ranking.require_axes("explain", seen.user_ids, self.item_ids)
-        matrix = self.axis.view(seen).matrix
-        return explain_linear(ranking, matrix, self.weights, self.rankable, n)
+        matrix = self._speaking(self.axis.view(seen))
+        return explain_linear(ranking, matrix, self.weights, self._learned, self.rankable, n)
 
     @property
     def _least_count(self) -> int:
@@ -267,18 +296,20 @@ class ESLER(Recommender):
     ) -> None:
         self._gram = self._user_ids = None
         self.__dict__.pop("weights", None)  # an earlier fit's memory, before the new one's
-        items = interactions.n_items
+        items, self.chosen_scale = interactions.n_items, None
         learned = np.flatnonzero(interactions.item_counts() >= self.min_count)  # all without texts
         if not len(learned):
             rule = f"one item with {self.min_count} users or more"
             raise ValueError(describe("ESLER", "number of items to learn from", 0, rule))
         self._require_memory(items, others=items - len(learned))
-        regression, mixture = self._regression(interactions.item_ids, learned, catalog)
+        vectors = self._vectors(interactions, learned, catalog)
+        if vectors is not None:
+            self.chosen_scale = self._scale(interactions, vectors, threads)
         # One matrix for everything: the learned items' Gram matrix and weights begin in its front.
-        whole = np.empty((items, items), dtype=np.float32)
+        whole = np.empty((len(learned), items), dtype=np.float32)
         front = whole.reshape(-1)[: len(learned) ** 2].reshape(len(learned), len(learned))
         gram = kernels.gram(
-            interactions.matrix[:, learned] if mixture is not None else interactions.matrix,
+            interactions.matrix if vectors is None else interactions.matrix[:, learned],
             out=front,
             threads=threads,
             progress=part_of(report, 0.0, _GRAM_SHARE),
@@ -294,32 +325,70 @@ class ESLER(Recommender):
             threads=threads,
             progress=part_of(report, _GRAM_SHARE, _SOLVED_SHARE if self.text else 1.0),
         )
-        if regression is not None and mixture is not None:
+        if vectors is not None and self.chosen_scale is not None:
             if self.text_prior:
-                add_prior(weights, p, regression.features(), self.text_prior)
-            columns = predicted(weights, mixture, direct=self.text_direct, scale=self.text_scale)
-            weights = spread(whole, learned, columns)
+                texts = self._regression(vectors[learned], np.ones(len(learned)))
+                add_prior(weights, p, texts.features, self.text_prior)
+            counts = interactions.item_counts()
+            texts = self._regression(vectors, self._reliability(counts))
+            part = text_share(counts, self.text_worth, texts)
+            complete(
+                whole,
+                learned,
+                texts,
+                direct=self.text_direct,
+                share=added(part),
+                scale=young_scale(part, self.chosen_scale),
+            )
+            weights = whole
         self.weights = weights
         self._has_weights = np.asarray(self.weights.any(axis=1))
 
-    def _regression(
-        self, item_ids: NDArray[Any], learned: NDArray[np.int64], catalog: Catalog | None
-    ) -> tuple[TextRegression | None, NDArray[np.float32] | None]:
-        """Return a regression on texts, and a of the other items, float32 (learned, others)."""
+    def _vectors(
+        self, interactions: Interactions, learned: NDArray[np.int64], catalog: Catalog | None
+    ) -> NDArray[np.float32] | None:
+        """Encode the items' texts: float32 (items, dim)."""
         if self.text is None:
-            return None, None
-        is_learned = np.zeros(len(item_ids), dtype=np.bool_)
+            return None
+        is_learned = np.zeros(interactions.n_items, dtype=np.bool_)
         is_learned[learned] = True
-        texts = item_texts("ESLER", catalog, item_ids, self.augmentations)
-        vectors = text_vectors(self.text, texts, is_learned, seed=self.seed)
-        regression = TextRegression(
-            vectors[is_learned],
+        texts = item_texts("ESLER", catalog, interactions.item_ids, self.augmentations)
+        return text_vectors(self.text, texts, is_learned, seed=self.seed)
+
+    def _reliability(self, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        is_learned = (counts >= self.min_count).astype(np.float32)
+        return reliability(counts, self.text_worth) * is_learned
+
+    def _regression(self, vectors: NDArray[np.float32], reliable: NDArray[Any]) -> TextRegression:
+        return TextRegression(
+            vectors,
+            reliable,
             l2=self.text_l2,
             gamma=self.text_gamma,
             landmarks=self.text_landmarks,
             seed=self.seed,
         )
-        return regression, regression.mixtures(vectors[~is_learned])
+
+    def _scale(
+        self, interactions: Interactions, vectors: NDArray[np.float32], threads: int
+    ) -> float:
+        """Choose how far up new items go, where it is not given."""
+        if self.text_scale is not None:
+            return self.text_scale
+
+        def solve(matrix: CSR) -> NDArray[np.float32]:
+            gram = kernels.gram(matrix, threads=threads)
+            return self._solve(gram, overwrite=True, threads=threads, progress=None)
+
+        return chosen_scale(
+            interactions,
+            solve,
+            lambda counts: self._regression(vectors, self._reliability(counts)),
+            direct=self.text_direct,
+            worth=self.text_worth,
+            seed=self.seed,
+            threads=threads,
+        )
 
     def _solve(
         self,
@@ -348,11 +417,10 @@ class ESLER(Recommender):
                 diagonal[:] = counts
 
     def _require_memory(self, items: int, others: int = 0) -> None:
-        needed = 4 * (2 if self.keep_gram else 1) * items**2
-        if self.text is not None:  # the regression's kernel, the mixtures and their columns
-            learned = items - others
-            kernel = min(learned, self.text_landmarks) * (4 if self.text_prior else 1)
-            needed += 4 * learned * (kernel + 2 * others)
+        needed = 4 * (2 if self.keep_gram else 1) * (items - others) * items
+        if self.text is not None:  # the regression's features, and what is made of them
+            width = min(items - others, self.text_landmarks)
+            needed += 4 * width * (2 * items + (4 if self.text_prior else 1) * (items - others))
         purpose = "the Gram matrix and the weights" if self.keep_gram else "the Gram matrix"
         way_out = "use fewer items (min_count=) or a larger machine"
         require_memory("ESLER", f"{items} items", needed, purpose, way_out)
@@ -369,11 +437,24 @@ class ESLER(Recommender):
 
     def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
         # An item that shares no user with another one has no weights.
-        signal = abs(histories.matrix) @ self._has_weights.astype(np.float32)
+        signal = abs(self._speaking(histories)) @ self._has_weights.astype(np.float32)
         return np.asarray(signal > 0)
 
     def _score(self, histories: Interactions) -> NDArray[np.float32]:
-        return np.asarray(histories.matrix @ self.weights, dtype=np.float32)
+        return np.asarray(self._speaking(histories) @ self.weights, dtype=np.float32)
+
+    @property
+    def _learned(self) -> NDArray[np.int32]:
+        """The positions on the axis of the items that say something in a history."""
+        learned = self.item_counts[self.rankable] >= self.min_count
+        return self.rankable[learned] if self.scores_cold_items else self.rankable
+
+    def _speaking(self, histories: Interactions) -> csr_array[np.float32]:
+        """Return the part of histories that says something: (rows, learned)."""
+        learned = self._learned
+        if len(learned) == len(self.rankable):
+            return histories.matrix
+        return canonical_csr(histories.matrix[:, np.searchsorted(self.rankable, learned)])
 
     def _rank(
         self,
@@ -384,17 +465,28 @@ class ESLER(Recommender):
         threads: int,
     ) -> TopN:
         return kernels.top_n(
-            histories.matrix, self.weights, n, exclude=exclude, among=among, threads=threads
+            self._speaking(histories),
+            self.weights,
+            n,
+            exclude=exclude,
+            among=among,
+            threads=threads,
         )
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, Any] = {"weights": self.weights, "has_weights": self._has_weights}
+        if self.chosen_scale is not None:
+            arrays["chosen_scale"] = np.array([self.chosen_scale])
         if self._gram is not None and self._user_ids is not None:
             arrays |= {"gram": self._gram, "user_ids": self._user_ids}
         return arrays
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.weights = arrays["weights"]
-        self._has_weights = arrays["has_weights"]
+        self.weights, self._has_weights = arrays["weights"], arrays["has_weights"]
+        if len(self.weights) > len(self._learned):  # saved when weights had rows of zeros, too
+            rows = np.searchsorted(self.rankable, self._learned)
+            self.weights, self._has_weights = self.weights[rows], self._has_weights[rows]
+        scale = arrays.get("chosen_scale")
+        self.chosen_scale = None if scale is None else float(scale[0])
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")

@@ -55,6 +55,7 @@ def explain_linear(
     ranking: Ranking,
     histories: csr_array[np.float32],
     weights: NDArray[np.float32],
+    carriers_at: NDArray[np.int32],
     rankable: NDArray[np.int32],
     n: int,
 ) -> Explanation:
@@ -62,9 +63,10 @@ def explain_linear(
 
     Args:
         ranking: What was recommended.
-        histories: What from, (rows, rankable).
-        weights: float32 (rankable, rankable), from history items to ranked ones.
-        rankable: int32, the positions of `weights` on the item axis, ascending.
+        histories: What from, (rows, carriers).
+        weights: float32 (carriers, rankable), from history items to ranked ones.
+        carriers_at: int32, the positions of the weights' rows on the item axis.
+        rankable: int32, those of their columns, ascending.
         n: History items a recommendation.
     """
     shape = (*ranking.items.shape, n)
@@ -79,7 +81,7 @@ def explain_linear(
         places = np.searchsorted(rankable, ranked)
         terms = histories.data[entries, None] * weights[np.ix_(history, places)]
         best = np.argsort(-terms, axis=0, kind="stable")[:n].T  # (ranked, at most n)
-        carriers[row, : len(ranked), : best.shape[1]] = rankable[history[best]]
+        carriers[row, : len(ranked), : best.shape[1]] = carriers_at[history[best]]
         contributions[row, : len(ranked), : best.shape[1]] = np.take_along_axis(
             terms.T, best, axis=1
         )

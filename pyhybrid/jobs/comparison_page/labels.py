@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["FONT", "Box", "Label", "beside", "shorten", "spread", "width"]
+__all__ = ["FONT", "Box", "Label", "along", "beside", "shorten", "spread", "width"]
 
 FONT = 13.0  # the labels' size, in the plot's units
 _LINE = 15.0  # from one line to the next
@@ -99,7 +99,7 @@ def beside(
                 break
             if not label.box.within(area) or _any_meets([label.box], filled + leaders):
                 continue
-            path = _along(label.leader)
+            path = along(*label.leader) if label.leader else []
             cost = distance + _ON_LINE * _any_meets([label.box], avoided)
             cost += _OVER_LEADER * _any_meets(path, leaders)
             cost += _UNDER_LABEL * _any_meets(path, others)
@@ -108,7 +108,7 @@ def beside(
         chosen = labels[row]
         if chosen is not None:
             filled.append(chosen.box)
-            leaders += _along(chosen.leader)
+            leaders += along(*chosen.leader) if chosen.leader else []
     return labels
 
 
@@ -129,6 +129,19 @@ def spread(heights: Sequence[float], top: float, bottom: float) -> list[float]:
     for row in reversed(order):
         moved[row] = after = min(moved[row], after - _LINE)
     return moved
+
+
+def along(x: float, y: float, end_x: float, end_y: float) -> list[Box]:
+    """Cover a line with small squares, from its start to short of its end.
+
+    >>> [box.left for box in along(0, 0, 9, 0)]
+    [-1.5, 1.5, 4.5]
+    """
+    steps = max(1, math.ceil(math.hypot(end_x - x, end_y - y) / 3))
+    return [
+        _around(x + (end_x - x) * step / steps, y + (end_y - y) * step / steps, 1.5)
+        for step in range(steps)
+    ]
 
 
 def _places(x: float, y: float, width: float) -> Iterator[tuple[float, Label]]:
@@ -156,15 +169,3 @@ def _any_meets(some: Sequence[Box], others: Sequence[Box]) -> bool:
 
 def _around(x: float, y: float, half: float) -> Box:
     return Box(x - half, y - half, x + half, y + half)
-
-
-def _along(leader: tuple[float, float, float, float] | None) -> list[Box]:
-    """Cover a line with small squares, from the marker's edge to short of the label."""
-    if leader is None:
-        return []
-    x, y, end_x, end_y = leader
-    steps = max(1, math.ceil(math.hypot(end_x - x, end_y - y) / 3))
-    return [
-        _around(x + (end_x - x) * step / steps, y + (end_y - y) * step / steps, 1.5)
-        for step in range(steps)
-    ]

@@ -13,9 +13,12 @@ __all__ = [
     "bytes_of",
     "decimal",
     "duration",
+    "few",
     "number",
+    "numbers",
     "percent",
     "signed",
+    "spelled",
     "text",
     "whole",
 ]
@@ -36,6 +39,17 @@ def number(where: object, *path: str) -> float | None:
     return float(where)
 
 
+def numbers(where: object, *path: str) -> list[float | None]:
+    """Follow the keys of a path to a list of numbers, None where one is missing or not finite.
+
+    >>> numbers({"curve": {"known": [0.5, None]}}, "curve", "known"), numbers({}, "curve", "known")
+    ([0.5, None], [])
+    """
+    for key in path:
+        where = where.get(key) if isinstance(where, Mapping) else None
+    return [number(value) for value in where] if isinstance(where, list | tuple) else []
+
+
 def text(where: object, *path: str) -> str:
     """Follow the keys of a path to a text; the empty one where there is none.
 
@@ -50,21 +64,23 @@ def text(where: object, *path: str) -> str:
 def decimal(value: float, places: int = 3) -> str:
     """Word a figure; one that would round to 0 without being 0 says so.
 
-    >>> decimal(0.2), decimal(0.0), decimal(0.0002)
-    ('0.200', '0.000', '<0.001')
+    >>> decimal(0.2), decimal(0.0), decimal(0.0002), decimal(-1e-15)
+    ('0.200', '0.000', '<0.001', '0.000')
     """
     least = 10.0**-places
-    return f"<{least:.{places}f}" if 0 < value < least / 2 else f"{value:.{places}f}"
+    if 0 < value < least / 2:
+        return f"<{least:.{places}f}"
+    return f"{value:.{places}f}" if abs(value) >= least / 2 else f"{0:.{places}f}"
 
 
-def signed(value: float) -> str:
+def signed(value: float, places: int = 3) -> str:
     r"""Word a difference, with a real minus sign.
 
     >>> signed(0.0312), signed(-0.0001), ascii(signed(-0.21))
     ('+0.031', '0.000', "'\\u22120.210'")
     """
-    worded = f"{value:+.3f}"
-    return "0.000" if float(worded) == 0 else worded.replace("-", "\u2212")
+    worded = f"{value:+.{places}f}"
+    return worded[1:] if float(worded) == 0 else worded.replace("-", "\u2212")
 
 
 def percent(value: float, places: int = 0) -> str:
@@ -76,6 +92,15 @@ def percent(value: float, places: int = 0) -> str:
     return f"{100 * value:.{places}f}\u00a0%"
 
 
+def few(value: float) -> str:
+    """Word a number of interactions, which need not be whole.
+
+    >>> few(0.18), few(9.96), few(132.4)
+    ('0.2', '10', '132')
+    """
+    return f"{value:.1f}" if value < 9.95 else whole(value)
+
+
 def whole(value: float) -> str:
     """Word a count.
 
@@ -83,6 +108,18 @@ def whole(value: float) -> str:
     '1,000,209'
     """
     return f"{value:,.0f}"
+
+
+def spelled(count: int) -> str:
+    """Spell a small count, as at the beginning of a sentence.
+
+    >>> spelled(3), spelled(13)
+    ('Three', '13')
+    """
+    return _SMALL[count] if count < len(_SMALL) else str(count)
+
+
+_SMALL = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
 def duration(seconds: float) -> str:

@@ -40,13 +40,15 @@ section > p { margin: 0 0 1rem; }
 
 .figures { display: grid; gap: 2.5rem; max-width: 31rem; }
 figure { margin: 0; break-inside: avoid; }
+figure h3 { margin: 0 0 .8rem; }
 figcaption { font: .9375rem/1.5 var(--sans); color: var(--quiet); margin-top: .75rem; }
 svg { display: block; width: 100%; height: auto; overflow: visible; font-family: var(--sans);
   font-variant-numeric: tabular-nums; }
 svg text { fill: var(--ink); }
 svg .tick { fill: var(--quiet); font-size: 12px; }
 svg .title { fill: var(--quiet); font-size: 12.5px; }
-svg .label { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
+svg .label, svg .number { paint-order: stroke; stroke: var(--paper); stroke-width: 3px;
+  stroke-linejoin: round; }
 svg text.goal { fill: var(--goal); font-style: italic; }
 svg rect.goal { fill: var(--tint); }
 svg line { stroke: var(--rule); stroke-width: 1; }
@@ -56,6 +58,8 @@ svg .one { stroke: var(--quiet); stroke-dasharray: 5 3; }
 svg line.leader { stroke: var(--c, var(--quiet)); stroke-width: .9; }
 svg .line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; }
 svg .dashed { stroke-dasharray: 6 3; }
+svg line.guide { stroke: var(--c); stroke-width: 1.1; stroke-dasharray: 2 3; }
+svg text.number { fill: var(--c); font-size: 12px; font-weight: 600; }
 svg .mark { fill: var(--c); stroke: var(--paper); stroke-width: 1; }
 svg .hollow { fill: var(--paper); stroke: var(--c); stroke-width: 1.7; }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); }
@@ -71,15 +75,18 @@ table { border-collapse: collapse; font: .9375rem/1.35 var(--sans); overflow-wra
 caption { text-align: left; padding-bottom: .6rem; color: var(--quiet); }
 caption span { position: sticky; left: 0; display: inline-block; max-width: calc(100vw - 2rem); }
 th, td { padding: .5rem .75rem; text-align: right; vertical-align: top; white-space: nowrap; }
-thead th { font-weight: 600; vertical-align: bottom; }
+thead th { font-weight: 600; vertical-align: bottom; white-space: normal;
+  overflow-wrap: normal; }
 thead tr:last-child th, thead th[rowspan] { border-bottom: 1.5px solid var(--ink); }
 th[scope=colgroup] { text-align: center; padding-bottom: 0; }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
+.scroll + .scroll { margin-top: 2rem; }
 tr > th[scope=row], thead tr:first-child > th:first-child { position: sticky; left: 0; z-index: 1;
   background: var(--paper); padding-left: 0; text-align: left; }
 th[scope=row] { font-weight: 600; white-space: normal; overflow-wrap: anywhere;
   min-width: 6.5rem; max-width: 14rem; }
+.close th, .close td { padding-left: .4rem; padding-right: .4rem; }
 .edge { border-left: 1px solid var(--rule); }
 td small, th small { display: block; font-size: .8125rem; font-weight: 400; color: var(--quiet); }
 td strong { text-decoration: underline; text-decoration-thickness: 2px;

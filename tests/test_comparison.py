@@ -44,34 +44,49 @@ def found(measured: dict[str, Measured]) -> dict[str, Any]:
 def test_figures_are_those_of_evaluate(split: Split, found: dict[str, Any]) -> None:
     report = evaluate(ESLER(l2=20.0).fit(split.train), split.test, ["ndcg@10", "recall@20"])
     row = found["models"]["esler"]
-    assert row["warm"]["ndcg@10"] == report["warm", "ndcg@10"]
+    for side in ("joint", "known", "new", "warm"):
+        assert row[side]["ndcg@10"] == report[side, "ndcg@10"]
     assert row["joint"]["recall@20"] == report["recall@20"]
-    assert row["cold"] is None  # ranks no cold item
-    assert row["kept"] == {"warm": 1.0, "cold": None}
+    assert row["new"]["ndcg@10"] == 0
+    assert row["cold"] is row["tradeoff"] is None  # ranks no new item
+    assert row["kept"] == {"known": 1.0, "new": None}
 
 
 def test_shares_are_of_the_best_pure_models(found: dict[str, Any]) -> None:
     assert found["best"] == {"behaviour": "esler", "text": "text"}
     models = found["models"]
-    both = models["esler+text"]
-    assert both["kept"]["warm"] == 1.0  # known items keep their weights
-    share = both["cold"]["ndcg@10"] / models["text"]["cold"]["ndcg@10"]
-    assert both["kept"]["cold"] == pytest.approx(share)
-    assert models["text"]["kept"]["cold"] == 1.0
-    assert 0 < models["popularity"]["kept"]["warm"] < 1
+    both, esler, text = (models[name] for name in ("esler+text", "esler", "text"))
+    known = both["known"]["ndcg@10"] / esler["known"]["ndcg@10"]
+    assert both["kept"]["known"] == pytest.approx(known)
+    area = both["tradeoff"]["area"] / text["tradeoff"]["area"]
+    assert both["kept"]["new"] == pytest.approx(area)
+    assert text["kept"]["new"] == 1.0
+    assert 0 < models["popularity"]["kept"]["known"] < 1
+
+
+def test_a_curve_is_told_with_few_points(found: dict[str, Any], measured: dict[str, Any]) -> None:
+    whole = measured["esler+text"].report.tradeoffs["esler+text"]
+    told = found["models"]["esler+text"]["tradeoff"]
+    assert told["area"] == whole.area
+    known, new = (np.array(told["curve"][side]) for side in ("known", "new"))
+    assert 20 < len(known) == len(new) <= 60
+    assert (known[0], new[0]) == (whole.known[0], whole.new[0])
+    assert (known[-1], new[-1]) == (whole.known[-1], whole.new[-1])
+    area = ((new[1:] + new[:-1]) / 2 * -np.diff(known)).sum()
+    assert area == pytest.approx(whole.area, rel=0.02)
+    assert told["placed"]["joint"] == whole.placed[2].tolist()
 
 
 def test_intervals_tell_a_difference_from_chance(found: dict[str, Any]) -> None:
     models = found["models"]
-    worse = models["popularity"]["interval"]["warm"]
+    worse = models["popularity"]["interval"]["known"]
     assert worse["against"] == "esler"
     assert worse["low"] < worse["difference"] < worse["high"] < 0
-    gap = models["popularity"]["warm"]["ndcg@10"] - models["esler"]["warm"]["ndcg@10"]
+    gap = models["popularity"]["known"]["ndcg@10"] - models["esler"]["known"]["ndcg@10"]
     assert worse["difference"] == pytest.approx(gap)
-    assert models["esler+text"]["interval"]["joint"]["low"] > 0
-    same = models["esler+text"]["interval"]["warm"]
-    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
-    assert models["esler"]["interval"] == {"warm": None, "cold": None, "joint": None}
+    assert models["text"]["interval"]["joint"]["high"] < 0
+    assert models["esler+text"]["interval"]["new"]["against"] == "text"
+    assert models["esler"]["interval"]["known"] is models["esler"]["interval"]["joint"] is None
 
 
 def test_buckets_hold_every_target_and_user(split: Split, found: dict[str, Any]) -> None:
@@ -111,7 +126,7 @@ def test_what_is_found_goes_to_json(found: dict[str, Any]) -> None:
 def test_without_a_pure_model_there_is_no_share(measured: dict[str, Measured]) -> None:
     found = kept({"popularity": measured["popularity"]}, behaviour=(), text=())
     assert found["best"] == {"behaviour": None, "text": None}
-    assert found["models"]["popularity"]["kept"] == {"warm": None, "cold": None}
+    assert found["models"]["popularity"]["kept"] == {"known": None, "new": None}
     assert found["models"]["popularity"]["interval"]["joint"] is None
 
 

@@ -133,12 +133,15 @@ class _Trial:
     def best_scale(self, texts: TextRegression) -> float:
         """Return the scale with the largest joint figure, of equals the larger one.
 
-        Those at which the figure of known targets falls are left out, but for the smallest.
+        Those at which the figure of known targets falls are left out; where it falls at all, that
+        of known targets decides.
         """
-        least = _KNOWN * self._figures(self._learned)[1]
         found = {scale: self._figures(self._scores(texts, scale)) for scale in SCALES}
-        kept = [scale for scale in SCALES if found[scale][1] >= least] or [min(SCALES)]
-        return max(kept, key=lambda scale: (found[scale][0], scale))
+        least = _KNOWN * self._figures(self._learned)[1]
+        harmless = [scale for scale in SCALES if found[scale][1] >= least]
+        if harmless:
+            return max(harmless, key=lambda scale: (found[scale][0], scale))
+        return max(SCALES, key=lambda scale: (found[scale][1], scale))
 
     def _scores(self, texts: TextRegression, scale: float) -> NDArray[np.float32]:
         """Score as the completed weights do: float32 (rows, items)."""

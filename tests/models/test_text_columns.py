@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from pyhybrid.models.item_texts import checked_encoders, join_vectors, text_vectors
-from pyhybrid.models.text_columns import TextRegression, spread
+from pyhybrid.models.text_columns import TextRegression, complete
 
 
 def mixtures(
     known: np.ndarray[Any, Any], new: np.ndarray[Any, Any], **settings: Any
 ) -> np.ndarray[Any, Any]:
-    return TextRegression(known, **settings).mixtures(new)
+    """By how much each known item counts for each new one: (known, new)."""
+    reliability = np.repeat([1.0, 0.0], [len(known), len(new)])
+    texts = TextRegression(np.vstack([known, new]), reliability, **settings)
+    return texts.features[: len(known)] @ texts.features[len(known) :].T
 
 
 def directions(items: int, dim: int = 8, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -136,20 +139,55 @@ def test_texts_make_mixtures_of_those_like_them() -> None:
     assert not found[:, 2].any()  # no word that a known text has
 
 
+def test_unreliable_items_count_less() -> None:
+    vectors, rng = directions(40), np.random.default_rng(1)
+    reliability = rng.random(40) * (rng.random(40) < 0.8)
+    scores = rng.normal(size=(3, 40)).astype(np.float32)
+    texts = TextRegression(vectors, reliability, l2=0.3, gamma=0.5, landmarks=40, seed=0)
+    found = texts.of_scores(scores)
+    gaps = vectors[:, None].astype(np.float64) - vectors[None]
+    kernel = np.exp(-0.5 * (gaps**2).sum(-1))
+    for item in range(40):  # weighted kernel ridge regression, without the item itself
+        used = (reliability > 0) & (np.arange(40) != item)
+        ridge = np.diag(0.3 / reliability[used])
+        a = np.linalg.solve(kernel[np.ix_(used, used)] + ridge, kernel[used, item])
+        np.testing.assert_allclose(found[:, item], scores[:, used] @ a, rtol=1e-3, atol=1e-4)
+
+
+def test_an_item_of_no_reliability_says_nothing() -> None:
+    vectors, scores = directions(12), np.ones((1, 12), dtype=np.float32)
+    reliability = np.arange(12) > 3
+    texts = TextRegression(vectors, reliability, l2=0.3, gamma=0.5, landmarks=40, seed=0)
+    other = scores.copy()
+    other[:, ~reliability] = 100
+    np.testing.assert_array_equal(texts.of_scores(other), texts.of_scores(scores))
+    assert texts.features.shape == (12, 8)  # none of them is a landmark
+    assert not texts.leverage[~reliability].any()
+
+
 @pytest.mark.parametrize("learned", [[0, 1, 2], [2, 3, 5], [4], [0, 1, 2, 3, 4, 5]])
-def test_spreading_moves_every_weight_to_its_place(learned: list[int]) -> None:
+@pytest.mark.parametrize("direct", [0.0, 0.7])
+def test_completed_columns_are_those_learned_and_what_texts_add(
+    learned: list[int], direct: float
+) -> None:
     rng = np.random.default_rng(0)
-    places = np.array(learned)
-    others = np.setdiff1d(np.arange(6), places)
-    weights = rng.random((len(places), len(places))).astype(np.float32)
-    columns = rng.random((len(places), len(others))).astype(np.float32)
-    whole = np.full((6, 6), np.nan, dtype=np.float32)
+    places, width = np.array(learned), len(learned)
+    vectors, reliability = directions(6), np.zeros(6)
+    reliability[places] = rng.random(width)
+    texts = TextRegression(vectors, reliability, l2=0.3, gamma=0.5, landmarks=6, seed=0)
+    weights = rng.normal(size=(width, width)).astype(np.float32)
+    np.fill_diagonal(weights, 0)
+    share, scale = (rng.random(6).astype(np.float32) for _ in range(2))
+    whole = np.full((width, 6), np.nan, dtype=np.float32)
     whole.reshape(-1)[: weights.size] = weights.reshape(-1)
-    wanted = np.zeros((6, 6), dtype=np.float32)
-    wanted[np.ix_(places, places)] = weights
-    wanted[np.ix_(places, others)] = columns
-    assert spread(whole, places, columns) is whole
-    np.testing.assert_array_equal(whole, wanted)
+    complete(whole, places, texts, direct=direct, share=share, scale=scale)
+    columns = np.zeros((width, 6), dtype=np.float32)
+    columns[:, places] = weights
+    itself = np.zeros_like(columns)
+    itself[np.arange(width), places] = direct
+    wanted = scale * (columns + share * texts.of_scores(columns + itself))
+    wanted[np.arange(width), places] = 0  # an item says nothing of itself
+    np.testing.assert_allclose(whole, wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_names_are_one_or_several() -> None:

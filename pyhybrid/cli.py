@@ -59,6 +59,12 @@ Params = Annotated[
     list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; may be given several times")
 ]
 Threads = Annotated[int, typer.Option(help="0: all that this process may use")]
+NewBelow = Annotated[
+    int, typer.Option(help="Items with fewer training users are new; so are those without any")
+]
+NewFrom = Annotated[
+    list[Path] | None, typer.Option(help="The items in these files are new, and no others")
+]
 Metrics = Annotated[
     list[str] | None, typer.Option("--metric", "-m", help="NAME@K; may be given several times")
 ]
@@ -69,10 +75,13 @@ def split(
     events: Files,
     out: Annotated[Path, typer.Option(help="A new folder for the parts")],
     by: Annotated[
-        Literal["strong", "leave-last", "time", "random", "cold"],
-        typer.Option(help="Hold out users, last events, a period, random pairs, or items"),
+        Literal["strong", "leave-last", "time", "random", "cold", "cold-stress"],
+        typer.Option(
+            help="Hold out users, last events, a period, random pairs, or items; cold-stress makes "
+            "all that users took of hidden items targets"
+        ),
     ] = "strong",
-    cold: Annotated[float, typer.Option(help="Share of items to remove from training besides")] = 0,
+    cold: Annotated[float, typer.Option(help="Share of items to hide from training besides")] = 0,
     seed: int = 0,
     param: Params = None,
     user: User = "user_id",
@@ -102,6 +111,11 @@ def split(
     print(f"{made}\nwritten to {out}")
     if not made.test.exclude_seen:
         print("a target may be a seen item: recommend with --keep-seen")
+    if (out / "test_unranked.parquet").exists():
+        print(
+            "users took more than histories and targets: recommend with --unranked "
+            f"{out / 'test_unranked.parquet'}, so that what is right is not counted as wrong"
+        )
 
 
 @app.command(
@@ -179,6 +193,20 @@ def recommend(
     deny: Annotated[
         list[Path] | None, typer.Option(help="Recommend the items in these files to nobody")
     ] = None,
+    unranked: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files of pairs, each not ranked for its user: a split's *_unranked"),
+    ] = None,
+    only: Annotated[
+        Literal["known", "new"] | None,
+        typer.Option(help="Rank known or new items alone: a diagnosis"),
+    ] = None,
+    new_items: Annotated[
+        str | None,
+        typer.Option(help="LEAST,MOST: the places of each list that new items get"),
+    ] = None,
+    new_below: NewBelow = 0,
+    new_from: NewFrom = None,
     keep_seen: Annotated[
         bool, typer.Option("--keep-seen", help="Recommend what is in the history, too")
     ] = False,
@@ -210,6 +238,11 @@ def recommend(
         users_from=users_from,
         among=among,
         deny=deny,
+        unranked=unranked or None,
+        only=only,
+        new_items=None if new_items is None else _pair(new_items),
+        new_below=new_below,
+        new_from=new_from or None,
         users=users,
         exclude_seen=not keep_seen,
         unknown_items=unknown_items,
@@ -228,9 +261,12 @@ def evaluate(
     recommendations: Files,
     targets: Annotated[list[Path], typer.Option(help="Files of held-out events")],
     train: Annotated[
-        list[Path] | None, typer.Option(help="Files of training events: tells warm from cold")
+        list[Path] | None,
+        typer.Option(help="Files of training events: tell known items from new"),
     ] = None,
     metric: Metrics = None,
+    new_below: NewBelow = 0,
+    new_from: NewFrom = None,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures")] = None,
     user: User = "user_id",
     item: Item = "item_id",
@@ -240,7 +276,14 @@ def evaluate(
     from pyhybrid.data.tables import write_text
 
     found = jobs.evaluate(
-        recommendations, targets, train or None, metrics=metric, user=user, item=item
+        recommendations,
+        targets,
+        train or None,
+        metrics=metric,
+        new_below=new_below,
+        new_from=new_from or None,
+        user=user,
+        item=item,
     )
     print(found)
     if out is not None:
@@ -265,10 +308,20 @@ def compare(
     augmentation: Annotated[
         list[str] | None, typer.Option(help="A further text field of the items; may be repeated")
     ] = None,
+    by: Annotated[
+        Literal["hidden", "time"],
+        typer.Option(help="New items are drawn and hidden, or are those that came last"),
+    ] = "hidden",
+    life: Annotated[
+        int,
+        typer.Option(
+            help="Draws of new items to see with 0, 1, 5, ... interactions; 0: not at all"
+        ),
+    ] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Few epochs, and no tuning")] = False,
     seed: int = 0,
 ) -> None:
-    """Compare models: what each keeps of behaviour on warm items and of text on cold ones."""
+    """Compare models: what each keeps of behaviour on known items and of text on new ones."""
     from pyhybrid.jobs import comparing
 
     names = None if models is None else [name.strip() for name in models.split(",")]
@@ -279,6 +332,8 @@ def compare(
         models=names,
         text=text,
         augmentations=augmentation or (),
+        by=by,
+        life=life,
         quick=quick,
         seed=seed,
         command=command,
@@ -339,6 +394,16 @@ def _columns(
         "duplicates": duplicates,
         "ordered": ordered,
     }
+
+
+def _pair(text: str) -> tuple[int, int]:
+    """Read LEAST,MOST."""
+    least, comma, most = text.partition(",")
+    try:
+        return int(least), int(most if comma else least)
+    except ValueError:
+        expected = "LEAST,MOST, two whole numbers such as 1,2"
+        raise ValueError(describe("--new-items", "the setting", repr(text), expected)) from None
 
 
 def _parse(params: list[str] | None) -> dict[str, Any]:

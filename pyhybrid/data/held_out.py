@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from pyhybrid.data.ids import Ids
     from pyhybrid.data.interactions import Interactions
 
-__all__ = ["HeldOut", "NewShares", "Split", "hold_out", "pairs_in", "refuse_leak", "union"]
+__all__ = [
+    "HeldOut",
+    "NewShares",
+    "Split",
+    "hold_out",
+    "of_users",
+    "pairs_in",
+    "refuse_leak",
+    "union",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,6 +264,23 @@ def hold_out(
         raise ValueError(describe(who, "number of users with a target", 0, "at least one"))
     others = None if unranked is None else unranked.select_users(rows)
     return HeldOut(histories.select_users(rows), targets.select_users(rows), exclude_seen, others)
+
+
+def of_users(some: Interactions, user_ids: Ids) -> Interactions:
+    """Return what some users have, in their order; nothing where they are unknown, and no events.
+
+    >>> from pyhybrid.data import Interactions
+    >>> of_users(Interactions.from_columns([1, 2], [10, 11]), np.array([2, 3])).matrix.toarray()
+    array([[0., 1.],
+           [0., 0.]], dtype=float32)
+    """
+    rows, matrix = positions(user_ids, some.user_ids), some.matrix
+    sizes = np.where(rows >= 0, np.diff(matrix.indptr)[rows], 0)
+    indptr = bounds(sizes)
+    entries = np.repeat(matrix.indptr[rows] - indptr[:-1], sizes) + np.arange(indptr[-1])
+    shape = (len(user_ids), some.n_items)
+    own = csr(matrix.data[entries], matrix.indices[entries], indptr, shape)
+    return replace(some, user_ids=user_ids, matrix=own, events=None)
 
 
 def union(targets: Interactions, more: Interactions) -> Interactions:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from pyhybrid.checks import count
 from pyhybrid.data.columns import Rows
 from pyhybrid.data.ids import as_strings, column_of, extend, join, positions, spelled, whole_numbers
 from pyhybrid.data.interactions import Interactions
@@ -14,7 +16,7 @@ from pyhybrid.data.matrices import rows_of
 from pyhybrid.data.tables import Column, is_delimited, open_files
 from pyhybrid.errors import describe
 from pyhybrid.evaluation import METRICS, Report, evaluate_ranking
-from pyhybrid.jobs.columns import parquet_metadata, told
+from pyhybrid.jobs.columns import known_items, parquet_metadata, told
 from pyhybrid.kernels import largest_cutoff
 from pyhybrid.memory import require_memory
 from pyhybrid.ranking import Ranking
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from pyhybrid.data.ids import IdColumn, Ids
     from pyhybrid.data.tables import Paths
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "Only", "evaluate"]
+
+Only: TypeAlias = Literal["known", "new"]
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,20 @@ class Evaluation:
     """Hold what `evaluate` found in files; prints as a table.
 
     Attributes:
-        report: The figures. Warm and cold ones come from the given lists (`evaluate_ranking`).
+        report: The figures that the lists can give, as `pyhybrid.evaluate` has them: joint, known
+            and new from lists of all items; one kind alone from lists made of it alone.
         users_without: Users with targets but no recommendation; they count as misses.
         seen: Recommendations that the user had in train already.
+        notes: What there is no figure of, and why.
     """
 
     report: Report
     users_without: int
     seen: int | None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [str(self.report)]
+        lines = [str(self.report), *self.notes]
         if self.users_without:
             lines.append(
                 f"{self.users_without} users had no recommendation and count as misses; recommend "
@@ -62,6 +69,8 @@ def evaluate(
     train: Paths | None = None,
     *,
     metrics: Sequence[str] | None = None,
+    new_below: int = 0,
+    new_from: Paths | None = None,
     **columns: Any,
 ) -> Evaluation:
     """Rate recommendations in files against held-out targets in files, matched by id.
@@ -73,14 +82,17 @@ def evaluate(
         recommendations: Files with the columns user_id, item_id and rank (from 1); a folder of
             parts will do.
         targets: Files of held-out events.
-        train: Files of training events, to tell warm items from cold ones.
+        train: Files of training events, to tell known items from new ones.
         metrics: As `kernels.ranking_metrics` names them; None: those of `METRICS` that the lists
             are long enough for.
+        new_below: Items with fewer training users than this number are new, and those without any.
+        new_from: Files with a column of items: these are new, and no others.
         **columns: Of `targets` and `train`, as `Interactions.read` takes them.
 
     Raises:
-        ValueError: If a user has two items of one rank, or one item twice, or if lists are
-            shorter than a cut-off.
+        ValueError: If a user has two items of one rank, or one item twice, if lists are shorter
+            than a cut-off, or if they were made of known or new items alone and it is not told, or
+            told otherwise, which these are.
     """
     listed = _read_recommendations(recommendations)
     files = [targets] if train is None else [targets, train]
@@ -92,21 +104,53 @@ def evaluate(
     item_ids = extend(wanted.item_ids, listed.items, "evaluate")
     if trained is not None:
         item_ids = extend(item_ids, column_of(trained.item_ids, "evaluate", "items"), "evaluate")
-    asked = max((int(d.get(b"n", 0)) for d in parquet_metadata(recommendations)), default=0)
+    told_of_lists = parquet_metadata(recommendations)
+    asked = max((int(d.get(b"n", 0)) for d in told_of_lists), default=0)
+    only = _made_only_of(told_of_lists)
     chosen = METRICS if metrics is None else metrics
     longest = largest_cutoff(chosen)
     ranking = _ranking(listed, wanted.user_ids, item_ids, asked, longest)
+    notes = []
     if metrics is None:
         chosen = [metric for metric in METRICS if largest_cutoff([metric]) <= ranking.n]
-    warm = seen = None
+        if len(chosen) < len(METRICS):
+            longer = [metric for metric in METRICS if metric not in chosen]
+            notes.append(
+                f"no {' or '.join(longer)}: the lists hold {ranking.n} items; recommend -n "
+                f"{largest_cutoff(longer)} makes longer ones"
+            )
+    new = seen = None
     if trained is not None:
         trained = trained.with_items(item_ids)
-        warm = trained.item_counts() > 0
+        new = trained.item_counts() < max(count("evaluate", "new_below", new_below, least=0), 1)
         seen = _count_seen(ranking, trained)
+    if new_from is not None:
+        new = np.zeros(len(item_ids), dtype=np.bool_)
+        new[known_items(new_from, columns.get("item", "item_id"), item_ids)] = True
+    if only is not None and new is None:
+        way_out = "name training events by train=, or --train, or new items by new_from="
+        rule = f"told, as the lists were made of {only} items alone"
+        raise ValueError(describe("evaluate", "which items are new", "unknown", rule, way_out))
+    if only is None and new is not None and new.any():
+        notes.append(
+            "no figures of one kind ranked alone: recommend --only known and --only new make "
+            "lists that can be rated so"
+        )
     report = evaluate_ranking(
-        ranking, wanted.with_items(item_ids), chosen, warm=warm, name="recommendations"
+        ranking, wanted.with_items(item_ids), chosen, new=new, only=only, name="recommendations"
     )
-    return Evaluation(report, int((ranking.items[:, 0] < 0).sum()), seen)
+    return Evaluation(report, int((ranking.items[:, 0] < 0).sum()), seen, tuple(notes))
+
+
+def _made_only_of(metadata: list[dict[bytes, bytes]]) -> Only | None:
+    """Return what recommend made the lists of, as it wrote into their files; None: all items."""
+    found = {json.loads(data.get(b"only", b"null")) for data in metadata}
+    if len(found) > 1:
+        kinds = ", ".join(sorted(str(kind) for kind in found))
+        rule = "lists that were made alike"
+        raise ValueError(describe("evaluate", "what the lists were made of", kinds, rule))
+    only: Only | None = found.pop() if found else None
+    return only
 
 
 class _Listed(NamedTuple):

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
+import numpy as np
+
 from pyhybrid.checks import count
 from pyhybrid.data.ids import arrow_ids
 from pyhybrid.data.interactions import Interactions
@@ -29,16 +31,16 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping
 
-    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from pyhybrid.data.held_out import Split
     from pyhybrid.data.tables import Paths
+    from pyhybrid.jobs.evaluation import Only
     from pyhybrid.progress import Progress
 
     Folder = str | os.PathLike[str]
-    Way = Literal["strong", "leave-last", "time", "random", "cold"]
+    Way = Literal["strong", "leave-last", "time", "random", "cold", "cold-stress"]
 
 __all__ = ["recommend", "split", "write_split"]
 
@@ -58,8 +60,8 @@ def split(
     Args:
         events: Files of events.
         out: A new or empty folder.
-        by: "strong", "leave-last", "time", "random" or "cold".
-        cold: The share of items to take out of training altogether, besides.
+        by: "strong", "leave-last", "time", "random", "cold" or "cold-stress".
+        cold: The share of items to hide from training, besides.
         seed: Of every random choice.
         options: Further keywords of the splitter, such as ``{"test": 0.2}``.
         **columns: As `Interactions.read` takes them.
@@ -82,8 +84,10 @@ def write_split(split: Split, out: Folder, made_by: Mapping[str, Any] | None = N
     that the split was made from is taken up by `fit` and `recommend` without being named again.
 
     ``train.parquet``; for each held-out part ``test_histories.parquet`` and
-    ``test_targets.parquet``; ``items.parquet`` with the item axis and which items are warm (have a
-    training interaction); ``split.json`` with how it was made and what is in it.
+    ``test_targets.parquet``, and ``test_unranked.parquet`` where users took more that is not to be
+    ranked for them; ``items.parquet`` with the item axis, which items are warm (have a training
+    interaction) and which were hidden as new; ``split.json`` with how it was made, what is in it,
+    and the new items' share of the items, of the test users' events and of the targets.
     """
     out = Path(out)
     _require_new("split", out)
@@ -94,11 +98,18 @@ def write_split(split: Split, out: Folder, made_by: Mapping[str, Any] | None = N
         parts = {"train": split.train}
         for name, part in split.held_out.items():
             parts |= {f"{name}_histories": part.histories, f"{name}_targets": part.targets}
+            if part.unranked is not None and part.unranked.matrix.nnz:
+                parts[f"{name}_unranked"] = part.unranked
         for name, interactions in parts.items():
             write_parquet(described(interactions), beside / f"{name}.parquet")
             counts[name] = {"users": interactions.n_users, "pairs": int(interactions.matrix.nnz)}
         write_parquet(_items_table(split), beside / "items.parquet")
-        said = {"exclude_seen": split.test.exclude_seen, "parts": counts, **(made_by or {})}
+        said = {
+            "exclude_seen": split.test.exclude_seen,
+            "parts": counts,
+            "new_items": split.new_shares()._asdict(),
+            **(made_by or {}),
+        }
         (beside / "split.json").write_text(json.dumps(said, indent=2) + "\n")
         if out.exists():
             out.rmdir()
@@ -117,6 +128,11 @@ def recommend(
     users_from: Paths | None = None,
     among: Paths | None = None,
     deny: Paths | None = None,
+    unranked: Paths | None = None,
+    only: Only | None = None,
+    new_items: tuple[int, int] | None = None,
+    new_below: int = 0,
+    new_from: Paths | None = None,
     exclude_seen: bool = True,
     unknown_items: Literal["error", "drop"] = "error",
     users: int = 20_000,
@@ -138,6 +154,13 @@ def recommend(
             them has no history gets popular items. None: everybody who has a history.
         among: Files with a column of items: only those are recommended.
         deny: Files with a column of items that nobody is recommended.
+        unranked: Files of pairs, each of which is not ranked for its user: a split's
+            ``test_unranked.parquet``.
+        only: "known" or "new": rank these items alone, a diagnosis; `evaluate` is told by the
+            parts.
+        new_items: The least and the most places of each list that new items get.
+        new_below: Items with fewer training users than this number are new, and those without any.
+        new_from: Files with a column of items: these are new, and no others.
         exclude_seen: Leave out what is in the user's history.
         unknown_items: What to do about items that the model doesn't know: "error" or "drop".
         users: Users a part.
@@ -156,6 +179,20 @@ def recommend(
     def positions_in(files: Paths | None) -> NDArray[np.int32] | None:
         return None if files is None else known_items(files, item, recommender.item_ids)
 
+    if only not in (None, "known", "new"):
+        raise ValueError(describe("recommend", "only", repr(only), "'known' or 'new'"))
+    named = positions_in(new_from)
+    new = new_below if named is None else named
+    allowed = positions_in(among)
+    if only is not None:
+        kind = recommender.axis.new_columns(new) == (only == "new")
+        of_kind = np.flatnonzero(kind).astype(np.int32)
+        allowed = of_kind if allowed is None else np.intersect1d(allowed, of_kind)
+    pairs = None
+    if unranked is not None:
+        own = Interactions.read(unranked, **{**told(unranked, columns), "user": user, "item": item})
+        pairs = on_axis(own, recommender.item_ids, unranked, "drop")
+
     with progress_bar("recommending", progress) as report:
         parts = _parts(histories, users, report, columns)
         if users_from is not None:
@@ -166,8 +203,12 @@ def recommend(
             out,
             n,
             exclude_seen=exclude_seen,
-            among=positions_in(among),
+            among=allowed,
             deny=positions_in(deny),
+            unranked=pairs,
+            new_items=new_items,
+            new=new,
+            made_of=None if only is None else {"only": only},
             threads=threads,
         )
 
@@ -194,5 +235,7 @@ def _require_new(who: str, out: Path) -> None:
 def _items_table(split: Split) -> pa.Table:
     import pyarrow as pa
 
-    warm = split.train.item_counts() > 0
-    return pa.table({"item_id": arrow_ids(split.train.item_ids), "warm": pa.array(warm)})
+    warm, new = split.train.item_counts() > 0, np.zeros(split.train.n_items, dtype=np.bool_)
+    new[split.new_positions()] = True
+    ids = arrow_ids(split.train.item_ids)
+    return pa.table({"item_id": ids, "warm": pa.array(warm), "new": pa.array(new)})

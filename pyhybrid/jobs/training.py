@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhybrid.data.catalog import Catalog
-from pyhybrid.data.held_out import HeldOut, refuse_leak
+from pyhybrid.data.held_out import HeldOut, of_users, refuse_leak
 from pyhybrid.data.ids import as_strings, column_of, extend, positions
 from pyhybrid.data.interactions import Interactions
 from pyhybrid.data.tables import is_delimited
@@ -155,12 +155,18 @@ def _validation_users(folder: Path) -> HeldOut:
     if not pq.read_metadata(files[0]).num_rows:
         what, way_out = "number of validation users with a history", "split otherwise, or without"
         raise ValueError(describe("fit", what, 0, "one or more", way_out))
-    histories, targets = (Interactions.read(file, **told(file, {})) for file in files)
+    more = folder / "validation_unranked.parquet"
+    files += [more] * more.is_file()
+    histories, targets, *others = (Interactions.read(file, **told(file, {})) for file in files)
     axis = extend(histories.item_ids, column_of(targets.item_ids, "fit", "validation items"), "fit")
     # Users without a history are recommended the same whatever is learned: they tell nothing.
     rows = positions(targets.user_ids, histories.user_ids, "fit")
     histories, targets = histories.select_users(rows[rows >= 0]), targets.select_users(rows >= 0)
-    return HeldOut(histories.with_items(axis), targets.with_items(axis), exclude_seen)
+    histories, targets = histories.with_items(axis), targets.with_items(axis)
+    unranked = None
+    if others:
+        unranked = of_users(others[0].with_items(axis, unknown="drop"), histories.user_ids)
+    return HeldOut(histories, targets, exclude_seen, unranked)
 
 
 def _as_in_training(
@@ -178,10 +184,9 @@ def _as_in_training(
         raise ValueError(
             describe("fit", "number of unknown items of validation users", found, "0", way_out)
         )
-    histories, targets = (part.with_items(known) for part in (held_out.histories, held_out.targets))
-    if held_out.exclude_seen:
+    on_axis = held_out.with_items(known)
+    if on_axis.exclude_seen:
         way_out = f"fit on {folder / 'train.parquet'}"
-        refuse_leak(
-            "fit", "validation targets", targets, "train", interactions.with_items(known), way_out
-        )
-    return HeldOut(histories, targets, held_out.exclude_seen)
+        train = interactions.with_items(known)
+        refuse_leak("fit", "validation targets", on_axis.targets, "train", train, way_out)
+    return on_axis

@@ -15,6 +15,7 @@ from pyhybrid.data.interactions import Interactions
 from pyhybrid.errors import NotFittedError, describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis, as_interactions
+from pyhybrid.models.places import checked_places, with_places
 from pyhybrid.models.row_scores import RowScores
 from pyhybrid.progress import progress_bar
 from pyhybrid.ranking import Ranking, popular
@@ -163,6 +164,8 @@ class Recommender(RowScores):
         among: ArrayLike | None = None,
         deny: ArrayLike | None = None,
         unranked: Interactions | CSR | None = None,
+        new_items: tuple[int, int] | None = None,
+        new: int | ArrayLike = 0,
         threads: int = 0,
     ) -> Ranking:
         """Rank the best n items for each history.
@@ -180,29 +183,44 @@ class Recommender(RowScores):
             deny: Positions of items that nobody is recommended.
             unranked: What is not ranked for the user who has it, beside the history: the same
                 users in the same rows. Items that the model doesn't know are none to leave out.
+            new_items: The least and the most places of each list that new items get, filled by
+                their own order; the others are the known items'. A model that can't rank new items
+                fills none. None: as the scores have it.
+            new: Which items are new: those with fewer training users than this number, and those
+                without any; or their positions.
             threads: 0 for all that this process may use.
 
         Raises:
             NotFittedError: Before `fit`.
-            ValueError: If a history names an item that the model doesn't know, `n`, `among` or
-                `deny` is out of range, or `unranked` has other rows.
+            ValueError: If a history names an item that the model doesn't know, `n`, `among`,
+                `deny`, `new_items` or `new` is out of range, or `unranked` has other rows.
         """
         n = count("recommend", "n", n)
         seen = self._histories("recommend", histories)
         view = self.axis.view(seen)
         model_among = self.axis.allowed(among, deny, seen.n_users)
         exclude = self._excluded(view, exclude_seen, unranked)
-        items, scores = self._rank(view, n, exclude, model_among, threads)
         fallback = ~self._has_signal(view)
-        if fallback.any():
-            rows = np.flatnonzero(fallback)
-            if model_among is not None and model_among.ndim == 2:
-                model_among = model_among[rows]
-            unseen = None if exclude is None else exclude[rows]
-            popularity = self.item_counts[self.rankable].astype(np.float32)
-            items[rows], scores[rows] = popular(
-                len(rows), popularity, n, unseen, model_among, threads
-            )
+
+        def rank(among: NDArray[np.int32] | None) -> TopN:
+            items, scores = self._rank(view, n, exclude, among, threads)
+            if fallback.any():
+                rows = np.flatnonzero(fallback)
+                if among is not None and among.ndim == 2:
+                    among = among[rows]
+                unseen = None if exclude is None else exclude[rows]
+                popularity = self.item_counts[self.rankable].astype(np.float32)
+                items[rows], scores[rows] = popular(
+                    len(rows), popularity, n, unseen, among, threads
+                )
+            return items, scores
+
+        if new_items is None:
+            items, scores = rank(model_among)
+        else:
+            is_new = self.axis.new_columns(new)[self.rankable]
+            places = checked_places(new_items, n)
+            items, scores = with_places(rank, model_among, is_new, places)
         return Ranking(self.axis.back(items), scores, seen.user_ids, self.item_ids, fallback)
 
     def recommend_batches(
@@ -215,6 +233,9 @@ class Recommender(RowScores):
         exclude_seen: bool = True,
         among: ArrayLike | None = None,
         deny: ArrayLike | None = None,
+        unranked: Interactions | None = None,
+        new_items: tuple[int, int] | None = None,
+        new: int | ArrayLike = 0,
         threads: int = 0,
         progress: Progress = False,
     ) -> list[Path]:
@@ -239,6 +260,9 @@ class Recommender(RowScores):
                 exclude_seen=exclude_seen,
                 among=among,
                 deny=deny,
+                unranked=unranked,
+                new_items=new_items,
+                new=new,
                 threads=threads,
             )
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhybrid.checks import count
+from pyhybrid.data.held_out import of_users
 from pyhybrid.data.tables import write_parquet, write_text
 from pyhybrid.errors import describe
+from pyhybrid.models.places import checked_places
 from pyhybrid.storage import digest
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import ArrayLike
 
@@ -53,6 +55,10 @@ def write_parts(
     exclude_seen: bool = True,
     among: ArrayLike | None = None,
     deny: ArrayLike | None = None,
+    unranked: Interactions | None = None,
+    new_items: tuple[int, int] | None = None,
+    new: int | ArrayLike = 0,
+    made_of: Mapping[str, Any] | None = None,
     threads: int = 0,
 ) -> list[Path]:
     """Write ``part-00000.parquet`` and so on to the folder `out`, one for each part.
@@ -69,6 +75,10 @@ def write_parts(
         exclude_seen: As `Recommender.recommend` has it.
         among: As `Recommender.recommend` has it, for all rows alike.
         deny: As `Recommender.recommend` has it.
+        unranked: As `Recommender.recommend` has it, of any users: matched by their ids.
+        new_items: As `Recommender.recommend` has it.
+        new: As `Recommender.recommend` has it.
+        made_of: What is to be said of the lists in the parts' metadata, beside their length.
         threads: 0 for all that this process may use.
 
     Raises:
@@ -89,6 +99,10 @@ def write_parts(
         "exclude_seen": exclude_seen,
         "among": None if among is None else digest(among),
         "deny": None if deny is None else digest(np.asarray(deny)),
+        "unranked": None if unranked is None else _digest_histories(unranked),
+        "new_items": None if new_items is None else list(checked_places(new_items, n)),
+        "new": None if new_items is None else digest(model.axis.new_columns(new)),
+        **(made_of or {}),
     }
     _require_own(folder, job)
     paths = []
@@ -98,13 +112,23 @@ def write_parts(
         if path.exists():
             _require_same_histories(path, made_from)
         else:
+            own = None if unranked is None else of_users(unranked, histories.user_ids)
             ranking = model.recommend(
-                histories, n, exclude_seen=exclude_seen, among=among, deny=deny, threads=threads
+                histories,
+                n,
+                exclude_seen=exclude_seen,
+                among=among,
+                deny=deny,
+                unranked=own,
+                new_items=new_items,
+                new=new,
+                threads=threads,
             )
             if not (folder / _JOB).exists():  # not before there is something to write
                 folder.mkdir(parents=True, exist_ok=True)
                 write_text([json.dumps(job, indent=2)], folder / _JOB)
-            metadata = {"histories": made_from, "n": str(n)}
+            told = {name: json.dumps(value) for name, value in (made_of or {}).items()}
+            metadata = {"histories": made_from, "n": str(n), **told}
             write_parquet(ranking.to_arrow().replace_schema_metadata(metadata), path)
         paths.append(path)
     surplus = sorted(set(folder.glob("part-*.parquet")) - set(paths))

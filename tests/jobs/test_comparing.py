@@ -10,6 +10,7 @@ from tiny_models import saved_bert
 from pyhybrid.data import splits, synthetic
 from pyhybrid.jobs import comparing, roster
 from pyhybrid.jobs.comparing import compare, table
+from pyhybrid.jobs.costs import measured_cost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,10 +47,38 @@ def test_it_writes_what_it_found(out: Path, result: dict[str, Any]) -> None:
 
 def test_text_is_kept_beside_behaviour(result: dict[str, Any]) -> None:
     models = result["models"]
-    assert models["esler+text"]["kept"]["warm"] == 1
-    assert models["esler+text"]["interval"]["joint"]["low"] > 0
-    assert models["esler"]["cold"] is None
-    assert result["users"]["cold"] <= result["users"]["joint"]
+    assert models["esler+text"]["kept"]["known"] > 0.97
+    assert models["esler+text"]["kept"]["new"] > 1
+    assert models["esler"]["tradeoff"] is models["esler"]["cold"] is None
+    assert models["esler"]["new"]["ndcg@10"] == 0
+    assert result["users"]["new"] <= result["users"]["joint"]
+    shares = result["new_shares"]
+    assert 0 < shares["items"] < 1
+    assert abs(shares["targets"] - shares["events"]) < 0.1
+
+
+def test_the_life_of_an_item_is_told(tmp_path: Path) -> None:
+    found = compare(None, tmp_path, models=FREE, quick=True, seed=3, life=2)
+    assert found["life"] == {"splits": 2, "against": "esler"}
+    models = found["models"]
+    assert models["popularity"]["life"] is None
+    for name in ("text", "esler", "esler+text"):
+        told = models[name]["life"]
+        assert told["interactions"] == [0, 1, 5, 20, 50, 100, None]
+        assert len(told["area"]) == 7
+    assert models["esler"]["life"]["area"][0] == 0
+    assert models["esler"]["life"]["worth"] is None
+    assert models["esler+text"]["life"]["worth"]["interactions"] > 0
+    assert json.loads((tmp_path / "compare.json").read_text()) == found
+    with pytest.raises(ValueError, match=r"^compare: life is 1; expected 0 with a published"):
+        compare(None, tmp_path, models=FREE, quick=True, by="time", life=1)
+
+
+def test_a_comparison_by_time_has_its_own_new_items(tmp_path: Path) -> None:
+    found = compare(None, tmp_path, models=["popularity", "esler"], quick=True, by="time")
+    assert "hidden" not in found["split"]
+    with pytest.raises(ValueError, match=r"^compare: by is 'day'; expected 'hidden' or 'time'"):
+        compare(None, tmp_path, models=["esler"], by="day")
 
 
 def test_a_model_that_cannot_be_fitted_says_why(
@@ -113,7 +142,7 @@ def test_rows_to_stop_by_are_validation_targets_and_items_neither_seen_nor_wante
     rows = roster._asked(split, 0)["validation"]
     part = split.validation
     assert set(rows.user_ids) == set(part.targets.user_ids)
-    assert not set(rows.item_ids) & set(split.cold_items)
+    assert not set(rows.item_ids) & set(split.new_items)
     known = set(rows.item_ids)
 
     def pairs(some: Interactions) -> set[tuple[str, str]]:
@@ -140,7 +169,7 @@ def test_a_language_model_that_is_not_here_is_skipped(tmp_path: Path) -> None:
 def test_the_table_has_a_line_a_model(result: dict[str, Any]) -> None:
     lines = table(result).splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == [*FREE, "p5"]
-    assert f"{result['models']['esler']['warm']['ndcg@10']:.4f}" in lines[3]
+    assert f"{result['models']['esler']['joint']['ndcg@10']:.4f}" in lines[3]
     assert "esler" in lines[-1]
 
 
@@ -161,7 +190,7 @@ def test_names_are_checked_before_anything_is_read(
 
 
 def test_peak_memory_is_that_of_the_work_inside() -> None:
-    with comparing._measured_cost() as cost:
+    with measured_cost() as cost:
         size = len(bytearray(150_000_000))
     if cost["memory_bytes"] is None:
         pytest.skip("this system doesn't tell")

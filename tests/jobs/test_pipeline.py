@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,12 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from pyhybrid import ESLER, Interactions, Popularity, jobs, load
+from pyhybrid import ESLER, Catalog, Interactions, Popularity, TextSimilarity, jobs, load
 from pyhybrid import evaluate as evaluate_in_memory
 from pyhybrid.data import splits, synthetic
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pyhybrid.data.readers import open_folder
+from pyhybrid.jobs.pipeline import write_split
 
 METRICS = ["ndcg@10", "recall@5", "mrr@20"]
 
@@ -64,9 +65,8 @@ def nothing_half_written(folder: Path) -> None:
 
 def test_a_split_is_written_as_it_is_made_in_memory(folder: Path) -> None:
     parts = folder / "split"
-    names = [
-        f"{part}_{kind}" for part in ("test", "validation") for kind in ("histories", "targets")
-    ]
+    kinds = ("histories", "targets", "unranked")
+    names = [f"{part}_{kind}" for part in ("test", "validation") for kind in kinds]
     files = {f"{name}.parquet" for name in ["train", "items", *names]} | {"split.json"}
     assert set(contents(parts)) == files
     whole = Interactions.read(folder / "events.parquet", time="time")
@@ -78,25 +78,35 @@ def test_a_split_is_written_as_it_is_made_in_memory(folder: Path) -> None:
         "test_targets": made.test.targets,
         "validation_histories": made.validation.histories,
         "validation_targets": made.validation.targets,
+        "test_unranked": made.test.unranked,
+        "validation_unranked": made.validation.unranked,
     }.items():
+        assert wanted is not None
         assert pq.read_table(parts / f"{name}.parquet").equals(wanted.to_arrow())
     items = pq.read_table(parts / "items.parquet").to_pydict()
     assert items["item_id"] == made.train.item_ids.tolist()
     assert items["warm"] == (made.train.item_counts() > 0).tolist()
-    assert items["warm"].count(False) >= len(made.cold_items) > 0
+    assert items["warm"].count(False) >= len(made.new_items) > 0
+    hidden = [item for item, new in zip(items["item_id"], items["new"], strict=True) if new]
+    assert hidden == made.new_items.tolist()
     said = json.loads((parts / "split.json").read_text())
     assert (said["by"], said["cold"], said["seed"], said["test"]) == ("strong", 0.1, 0, 0.3)
     assert said["exclude_seen"] is True
+    assert said["new_items"] == made.new_shares()._asdict()
     train = {"users": made.train.n_users, "pairs": made.train.matrix.nnz}
     assert said["parts"]["train"] == train
 
 
-@pytest.mark.parametrize("by", ["strong", "leave-last", "time", "random", "cold"])
+WAYS = ["strong", "leave-last", "time", "random", "cold", "cold-stress"]
+
+
+@pytest.mark.parametrize("by", WAYS)
 def test_every_way_of_splitting_writes_its_parts(folder: Path, tmp_path: Path, by: Any) -> None:
     made = jobs.split(folder / "events.csv", tmp_path / "split", by, time="time", seed=3)
     assert set(json.loads((tmp_path / "split" / "split.json").read_text())["parts"]) == {
         "train",
         *(f"{part}_{kind}" for part in made.held_out for kind in ("histories", "targets")),
+        *(f"{name}_unranked" for name, part in made.held_out.items() if part.unranked is not None),
     }
     train = Interactions.read(tmp_path / "split" / "train.parquet")
     assert train.matrix.nnz == made.train.matrix.nnz
@@ -405,30 +415,151 @@ def test_files_without_rows_are_refused(folder: Path, tmp_path: Path) -> None:
 # evaluate
 
 
-@pytest.mark.parametrize("model", ["esler", "popularity"])
+def rated_by_files(split: Path, model: Path, out: Path, n: int) -> dict[tuple[str, str], Any]:
+    """Recommend in all ways that can be rated, and return the figures by candidates and metric."""
+    histories, targets = split / "test_histories.parquet", split / "test_targets.parquet"
+    unranked = split / "test_unranked.parquet"
+    figures = {}
+    for only in (None, "known", "new"):
+        recs = out / f"recs-{only}"
+        jobs.recommend(model, histories, recs, n, users=9, unranked=unranked, only=only)
+        found = jobs.evaluate(recs, targets, split / "train.parquet", metrics=METRICS)
+        assert found.users_without == found.seen == 0 or only == "new"
+        figures |= {(f.candidates, f.metric): f for f in found.report.figures}
+    return figures
+
+
+@pytest.mark.parametrize("model", ["esler", "popularity", "textsimilarity"])
 def test_figures_from_files_are_those_in_memory(folder: Path, tmp_path: Path, model: str) -> None:
     parts = folder / "split"
     train, items = parts / "train.parquet", parts / "items.parquet"
-    params = {"l2": 20.0} if model == "esler" else None
-    jobs.fit(train, tmp_path / "model", model, params=params, catalog=items)
-    histories, targets = parts / "test_histories.parquet", parts / "test_targets.parquet"
-    jobs.recommend(tmp_path / "model", histories, tmp_path / "recs", 40, users=9)
-    found = jobs.evaluate(tmp_path / "recs", targets, train, metrics=METRICS)
-
     whole = Interactions.read(folder / "events.csv", time="time")
     split = splits.split(whole, "strong", cold=0.1, seed=0, test=0.3)
-    recommender = ESLER(l2=20.0) if model == "esler" else Popularity()
-    report = evaluate_in_memory(recommender.fit(split.train), split.test, METRICS)
-    if set(split.test.histories.user_ids) != set(pq.read_table(histories)["user_id"].to_pylist()):
+    if model == "textsimilarity":
+        catalog = Catalog.from_columns(
+            split.train.item_ids, title=[f"{item} of {item[:2]}" for item in split.train.item_ids]
+        )
+        recommender: Any = TextSimilarity().fit(split.train, catalog)
+        recommender.save(tmp_path / "model")
+    else:
+        params = {"l2": 20.0} if model == "esler" else None
+        jobs.fit(train, tmp_path / "model", model, params=params, catalog=items)
+        recommender = ESLER(l2=20.0) if model == "esler" else Popularity()
+        recommender.fit(split.train)
+    histories = pq.read_table(parts / "test_histories.parquet")["user_id"].to_pylist()
+    if set(split.test.histories.user_ids) != set(histories):
         pytest.fail("the data has a user without a history; choose another seed")
+    found = rated_by_files(parts, tmp_path / "model", tmp_path, 40)
+    report = evaluate_in_memory(recommender, split.test, METRICS)
+    assert {f.candidates for f in report.figures} >= {"joint", "known", "new", "warm"}
     for figure in report.figures:
-        key = (figure.candidates, figure.metric)
-        assert found.report[key] == pytest.approx(figure.mean, abs=1e-12)
-        (same,) = (f for f in found.report.figures if (f.candidates, f.metric) == key)
+        same = found[figure.candidates, figure.metric]
+        assert (same.mean, same.standard_error) == (figure.mean, figure.standard_error)
         assert (same.users, same.left_out) == (figure.users, figure.left_out)
-        assert same.standard_error == pytest.approx(figure.standard_error, abs=1e-12)
-    assert found.users_without == 0
-    assert found.seen == 0
+
+
+def test_figures_from_files_are_those_in_memory_on_real_data(tmp_path: Path) -> None:
+    data = Path(__file__).parents[2].parent / "shared/data/ml-100k"
+    if not data.is_dir():
+        pytest.skip("real data: ../shared/data/ml-100k is absent")
+    opened = open_folder(data)
+    assert opened.catalog is not None
+    events = replace(opened.interactions, events=None)
+    split = splits.split(events, "strong", cold=0.2, seed=1)
+    write_split(split, tmp_path / "split")
+    catalog = opened.catalog.select(split.train.item_ids)
+    model = ESLER(l2=200.0, text="tfidf", text_scale=1.0).fit(split.train, catalog)
+    model.save(tmp_path / "model")
+    found = rated_by_files(tmp_path / "split", tmp_path / "model", tmp_path, 40)
+    report = evaluate_in_memory(model, split.test, METRICS)
+    assert report["new", "ndcg@10"] > 0
+    assert len(report.figures) == 5 * len(METRICS)
+    for figure in report.figures:
+        same = found[figure.candidates, figure.metric]
+        assert (same.mean, same.standard_error) == (figure.mean, figure.standard_error)
+
+
+def test_without_what_is_unranked_right_answers_count_as_wrong(
+    folder: Path, tmp_path: Path
+) -> None:
+    parts = folder / "split"
+    recommender = TextSimilarity()
+    train = Interactions.read(parts / "train.parquet")
+    ids = pq.read_table(parts / "items.parquet")["item_id"].to_pylist()
+    recommender.fit(train, Catalog.from_columns(ids, title=[f"{i} of {i[:2]}" for i in ids]))
+    recommender.save(tmp_path / "model")
+    taken = pq.read_table(parts / "test_unranked.parquet").to_pylist()
+    pairs = {(row["user_id"], row["item_id"]) for row in taken}
+    listed = []
+    for name, unranked in (("with", parts / "test_unranked.parquet"), ("without", None)):
+        made = jobs.recommend(
+            tmp_path / "model",
+            parts / "test_histories.parquet",
+            tmp_path / name,
+            40,
+            unranked=unranked,
+        )
+        rows = [row for part in made for row in pq.read_table(part).to_pylist()]
+        listed.append({(row["user_id"], row["item_id"]) for row in rows})
+    assert not pairs & listed[0]
+    assert pairs & listed[1]
+
+
+def test_lists_that_are_too_short_give_no_figure_and_say_why(folder: Path, tmp_path: Path) -> None:
+    parts = folder / "split"
+    train = parts / "train.parquet"
+    jobs.fit(train, tmp_path / "model", "popularity", catalog=parts / "items.parquet")
+    histories, targets = parts / "test_histories.parquet", parts / "test_targets.parquet"
+    jobs.recommend(tmp_path / "model", histories, tmp_path / "recs", 10)
+    found = jobs.evaluate(tmp_path / "recs", targets, train)
+    assert {figure.metric for figure in found.report.figures} == {"ndcg@10"}
+    assert {figure.candidates for figure in found.report.figures} == {"joint", "known", "new"}
+    text = str(found)
+    assert "no ndcg@100 or recall@20: the lists hold 10 items; recommend -n 100" in text
+    assert "no figures of one kind ranked alone: recommend --only known and --only new" in text
+
+
+def test_lists_of_one_kind_are_rated_as_such_or_not_at_all(folder: Path, tmp_path: Path) -> None:
+    parts = folder / "split"
+    train, targets = parts / "train.parquet", parts / "test_targets.parquet"
+    jobs.fit(train, tmp_path / "model", "popularity", catalog=parts / "items.parquet")
+    given = tmp_path / "model", parts / "test_histories.parquet"
+    jobs.recommend(*given, tmp_path / "known", 10, only="known", new_below=30)
+    found = jobs.evaluate(tmp_path / "known", targets, train, metrics=["hit@10"], new_below=30)
+    assert [figure.candidates for figure in found.report.figures] == ["warm"]
+    with pytest.raises(ValueError, match=r"^evaluate: which items are new is unknown; expected to"):
+        jobs.evaluate(tmp_path / "known", targets, metrics=["hit@10"])
+    with pytest.raises(ValueError, match=r"items that are not known in lists of known items alo"):
+        jobs.evaluate(tmp_path / "known", targets, train, metrics=["hit@10"], new_below=10_000)
+    with pytest.raises(ValueError, match=r"job|other|made"):
+        jobs.recommend(*given, tmp_path / "known", 10, only="new", new_below=30)
+    both = [tmp_path / "known", tmp_path / "all"]
+    jobs.recommend(*given, tmp_path / "all", 10)
+    with pytest.raises(ValueError, match=r"what the lists were made of is None, known; expected"):
+        jobs.evaluate(
+            [file for one in both for file in sorted(one.glob("*.parquet"))], targets, train
+        )
+
+
+def test_new_items_may_be_named_by_a_file(folder: Path, tmp_path: Path) -> None:
+    parts = folder / "split"
+    train, targets = parts / "train.parquet", parts / "test_targets.parquet"
+    jobs.fit(train, tmp_path / "model", "popularity")
+    counts = Interactions.read(train).item_counts()
+    named = Interactions.read(train).item_ids[np.argsort(-counts)[:3]].tolist()
+    new = table_of(tmp_path / "new.parquet", [(item,) for item in named], "item_id")
+    given = tmp_path / "model", parts / "test_histories.parquet"
+    made = jobs.recommend(*given, tmp_path / "recs", 5, new_items=(1, 1), new_from=new)
+    rows = [row for part in made for row in pq.read_table(part).to_pylist()]
+    by_user: dict[Any, int] = {}
+    for row in rows:
+        by_user[row["user_id"]] = by_user.get(row["user_id"], 0) + (row["item_id"] in named)
+    assert max(by_user.values()) == 1
+    found = jobs.evaluate(tmp_path / "recs", targets, train, metrics=["hit@5"], new_from=new)
+    wanted = pq.read_table(targets).to_pylist()
+    users = {row["user_id"] for row in wanted if row["item_id"] in named}
+    figures = {figure.candidates: figure for figure in found.report.figures}
+    assert figures["new"].users == len(users)
 
 
 def table_of(path: Path, rows: list[tuple[Any, ...]], *names: str) -> Path:
@@ -469,12 +600,11 @@ def test_recommendations_that_were_in_train_are_counted(tmp_path: Path) -> None:
     found = jobs.evaluate(recs, targets, train, metrics=["recall@2"])
     assert found.seen == 1
     assert "1 recommendations were in the user's training data already" in str(found)
-    # y has no training event: cold
-    assert found.report["joint", "recall@2"] == 1.0
-    assert found.report["warm", "recall@2"] == 1.0
-    assert found.report["cold", "recall@2"] == 1.0
+    # y has no training event: new
+    for side in ("joint", "known", "new"):
+        assert found.report[side, "recall@2"] == 1.0
     users = {f.candidates: (f.users, f.left_out) for f in found.report.figures}
-    assert users == {"joint": (2, 0), "warm": (1, 1), "cold": (1, 1)}
+    assert users == {"joint": (2, 0), "known": (1, 1), "new": (1, 1)}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from pyarrow import csv
 
 from pyhybrid import Interactions, MultDAE, evaluate, jobs, load, models
 from pyhybrid.data import HeldOut, splits, synthetic
-from pyhybrid.data.ids import as_strings
+from pyhybrid.data.ids import as_strings, positions
 from pyhybrid.data.matrices import rows_of
 from pyhybrid.jobs.pipeline import write_split
+from pyhybrid.jobs.training import _validation_users
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +171,7 @@ def test_items_that_only_validation_users_have_belong_in_the_catalogue(
     events: Interactions, tmp_path: Path
 ) -> None:
     numbered = replace(events, item_ids=np.arange(events.n_items))
-    split = splits.cold_items(splits.strong(numbered, seed=0), share=0.2, seed=0)
+    split = splits.cold_stress(splits.strong(numbered, seed=0), share=0.2, seed=0)
     write_split(split, tmp_path / "split")
     given: dict[str, Any] = {"model": "MultDAE", "params": PARAMS["MultDAE"] | {"epochs": 2}}
     given |= {"train": tmp_path / "split/train.parquet", "out": tmp_path / "model"}
@@ -185,7 +186,7 @@ def test_items_that_only_validation_users_have_belong_in_the_catalogue(
     made: Any = jobs.fit(validation=tmp_path / "split", catalog=items, **given)
     part = split.validation
     assert part is not None
-    assert part.targets.item_counts()[split.cold_columns()].sum() > 0
+    assert part.targets.item_counts()[split.new_columns()].sum() > 0
     some = np.diff(part.histories.matrix.indptr) > 0
     part = HeldOut(part.histories.select_users(some), part.targets.select_users(some))
     found = evaluate(made, part, ["ndcg@10"])["ndcg@10"]
@@ -224,3 +225,21 @@ def test_whether_seen_items_are_ranked_is_part_of_the_run(
     other = replace(split.validation, exclude_seen=False)
     with pytest.raises(ValueError, match="validation part's fingerprint of the checkpoint"):
         model.fit(split.train, validation=other, checkpoint=tmp_path)
+
+
+def test_what_is_not_ranked_for_validation_users_is_read_too(
+    events: Interactions, tmp_path: Path
+) -> None:
+    split = splits.cold_items(splits.strong(events, validation=30, seed=0), share=0.3, seed=0)
+    write_split(split, tmp_path / "split")
+    part = split.validation
+    assert part is not None
+    assert part.unranked is not None
+    assert part.unranked.matrix.nnz
+    found = _validation_users(tmp_path / "split")
+    assert found.unranked is not None
+    rows = positions(found.histories.user_ids, part.histories.user_ids)
+    wanted = part.unranked.select_users(rows).matrix.toarray()
+    own = found.unranked.with_items(events.item_ids).matrix.toarray()
+    known = np.isin(events.item_ids, found.histories.item_ids)  # others can't be ranked there
+    np.testing.assert_array_equal(own[:, known], wanted[:, known])

@@ -108,9 +108,10 @@ def test_each_row_may_have_its_own_candidates(data: tuple[Split, Catalog], model
 def test_what_is_new_is_an_argument(data: tuple[Split, Catalog]) -> None:
     split, _ = data
     model = ESLER(l2=20.0).fit(split.train)
-    few = model.axis.new_columns(60)
+    limit = int(np.quantile(model.item_counts[model.rankable], 0.3))
+    few = model.axis.new_columns(limit)
     assert few[model.rankable].any()
-    ranking = recommended(model, split, new_items=(2, 2), new=60)
+    ranking = recommended(model, split, new_items=(2, 2), new=limit)
     assert (few[ranking.items].sum(axis=1) == 2).all()
     named = model.rankable[:7]
     ranking = recommended(model, split, new_items=(1, 1), new=named)

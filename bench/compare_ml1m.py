@@ -1,6 +1,7 @@
-"""The example in docs/examples: seven models on MovieLens-1M, in one `pyhybrid compare`.
+"""The example in docs/examples: models on MovieLens-1M, in one `pyhybrid compare`.
 
     python bench/compare_ml1m.py [../shared/data/ml-1m] [--out build/comparison] [--quick]
+                                 [--models NAMES] [--life 3]
 
 Of the whole of MovieLens-1M there are pairs without times, and VQ-Rec needs an order; so the users
 1 to 2,999 take part, all of whose 487,650 ratings are there with their times. The script links
@@ -14,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODELS = "popularity,text,esler,esler+text,multvae,vqrec,llmrec"
+MODELS = "popularity,text,esler,esler+text"
 FILES = {
     "ratings.dat.zst": "ratings_first487650.dat.zst",
     "movies.dat.zst": "movies.dat.zst",
@@ -32,11 +33,11 @@ def linked(data: Path, folder: Path) -> Path:
     return folder
 
 
-def main(data: Path, out: Path, *, quick: bool) -> None:
+def main(data: Path, out: Path, *, models: str, life: int, quick: bool) -> None:
     folder = linked(data, out.parent / "ml-1m-users-1-to-2999")
-    command = ["pyhybrid", "compare", "--data", str(folder), "--models", MODELS]
+    command = ["pyhybrid", "compare", "--data", str(folder), "--models", models]
     command += ["--text", "all-MiniLM-L6-v2", "--augmentation", "description"]
-    command += [*(["--quick"] if quick else []), "--out", str(out)]
+    command += [*(["--quick"] if quick else []), "--life", str(life), "--out", str(out)]
     print(" ".join(command), flush=True)
     sys.exit(subprocess.run(command, check=False).returncode)
 
@@ -47,5 +48,7 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path, nargs="?", default=root.parent / "shared/data/ml-1m")
     parser.add_argument("--out", type=Path, default=Path("build/comparison"))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--life", type=int, default=3)
     given = parser.parse_args()
-    main(given.data, given.out, quick=given.quick)
+    main(given.data, given.out, models=given.models, life=given.life, quick=given.quick)

@@ -74,7 +74,7 @@ def opened(source: Source, data: Path) -> tuple[Interactions, Catalog, dict[str,
 
 def split_of(interactions: Interactions, share: float, seed: int) -> Split:
     parts = splits.random(interactions, test=share, validation=share, seed=seed)
-    return splits.cold_items(parts, share=0.2, min_count=20, seed=seed)
+    return splits.cold_stress(parts, share=0.2, min_count=20, seed=seed)
 
 
 def related_texts(asked: str) -> str:

@@ -9,10 +9,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from results import computed_on, provenance, read, seconds
 from tables_kernels import kernels, simd, sizes
+
+from pyhybrid.evaluation import Life, worth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("README.md"))
 
@@ -132,19 +138,77 @@ def multvae_ml1m() -> str:
     return "\n".join([*lines, "", f"({computed_on(runs)}; `python bench/multvae_ml1m.py`)"])
 
 
+AGES = ("0", "1", "5", "20", "50", "100", "None")
+LIVES = ("ESLER", "text alone", "ESLER with texts")
+
+
+MAIN_CASES = ("ml-1m", "ml-1m, descriptions", "ml-1m by time", "instruments by time")
+
+
 def cold_items() -> str:
-    """Tabulate warm, cold and joint figures, and by how much the last arm is ahead."""
+    return _cases(read("cold_items"), MAIN_CASES)
+
+
+def cold_items_more() -> str:
     result = read("cold_items")
+    return _cases(result, [name for name in result["cases"] if name not in MAIN_CASES])
+
+
+def _cases(result: dict[str, Any], names: Iterable[str]) -> str:
+    """Tabulate S, U, joint, area and share without interactions, case by case."""
     lines = []
-    for level, rows in result["levels"].items():
-        lines += [f"With {level}:", "", "| | warm | cold | joint |", "| --- | --- | --- | --- |"]
-        for name, row in rows.items():
-            cells = [_ahead(row.get(key)) for key in ("warm", "cold", "joint")]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for name in names:
+        case = result["cases"].get(name)
+        if case is None:
+            continue
+        shares = ", ".join(f"{value:.1%} of the {of}" for of, value in case["new"].items())
+        lines += [f"{name} ({_counted(case['seeds'])}; new items are {shares}):", ""]
+        lines += ["| | joint | S | U | area | new in the lists |"]
+        lines += ["| --- | --- | --- | --- | --- | --- |"]
+        for arm, row in case["0"].items():
+            cells = [_ahead(row["joint"]), _ahead(row["S"])]
+            cells += [f"{row[key]['mean']:.4f}" for key in ("U", "area")]
+            cells.append(f"{row['share']['mean']:.1%}")
+            lines.append(f"| {arm} | " + " | ".join(cells) + " |")
         lines.append("")
-    seeds = ", ".join(map(str, result["seeds"]))
-    place = f"(splits with seeds {seeds}; {provenance(result)}; `python bench/cold_items.py`)"
-    return "\n".join([*lines, f"NDCG@10, mean over the splits {place}"])
+    place = f"({provenance(result)}; `python bench/cold_items.py`)"
+    return "\n".join([*lines, f"NDCG@10; mean over the splits {place}"])
+
+
+def life() -> str:
+    """Tabulate the area by the interactions that new items have, and what a text is worth."""
+    result = read("cold_items")
+    lines = ["| | 0 | 1 | 5 | 20 | 50 | 100 | all | a text is worth |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, case in result["cases"].items():
+        if "1" not in case:
+            continue
+        lives = {arm: _life_of(case, arm) for arm in LIVES}
+        for arm, found in lives.items():
+            cells = [f"{value:.4f}" for value in found.area.mean(axis=0)]
+            worded = "" if arm == "ESLER" else _worth_of(found, lives["ESLER"])
+            lines.append(f"| {name}: {arm} | " + " | ".join([*cells, worded]) + " |")
+    place = f"({provenance(result)}; `python bench/cold_items.py`)"
+    return "\n".join([*lines, "", f"Area, mean over the splits {place}"])
+
+
+def _life_of(case: dict[str, Any], arm: str) -> Life:
+    ages = tuple(None if age == "None" else int(age) for age in AGES)
+    sides = ("area", "S", "U", "joint", "share")
+    figures = (np.array([case[age][arm][side]["seeds"] for age in AGES]).T for side in sides)
+    return Life(ages, *figures)
+
+
+def _worth_of(found: Life, behaviour: Life) -> str:
+    told = worth(found, behaviour)
+    if told is None:
+        return ""
+    ends = "" if np.isnan(told.low) else f" ({told.low:.0f} to {told.high:.0f})"
+    return f"{'at least ' * told.at_least}{told.interactions:.0f}{ends}"
+
+
+def _counted(splits: int) -> str:
+    return "one split" if splits == 1 else f"{splits} splits"
 
 
 def _ahead(figure: dict[str, Any] | None) -> str:
@@ -280,6 +344,8 @@ TABLES = {
     "multvae_ml1m": multvae_ml1m,
     "multvae_epoch": multvae_epoch,
     "cold_items": cold_items,
+    "cold_items_more": cold_items_more,
+    "life": life,
     "text_prior": text_prior,
     "llmrec": llmrec,
     "collm": collm,

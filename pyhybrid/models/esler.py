@@ -130,7 +130,7 @@ class ESLER(Recommender):
     Attributes:
         weights: float32 (learned, rankable): B, from the items with `min_count` training users to
             those that `rankable` lists, which are the same items without `text`. Another item in
-            a history says nothing.
+            a history says nothing. `learned` lists the rows.
         chosen_scale: The `text_scale` that was given or chosen; None without `text`.
 
     >>> from scipy.sparse import csr_array
@@ -257,7 +257,7 @@ class ESLER(Recommender):
             ones, indptr = np.ones(len(items), dtype=np.float32), np.arange(len(items) + 1)
             return csr(ones, np.searchsorted(axis, items), indptr, (len(items), len(axis)))
 
-        itself, excluded = one_each(self._learned), one_each(self.rankable)
+        itself, excluded = one_each(self.learned), one_each(self.rankable)
         found, scores = kernels.top_n(itself, self.weights, n, exclude=excluded)
         no_fallback = np.zeros(len(items), dtype=np.bool_)
         ranked = self.axis.back(found)
@@ -281,7 +281,7 @@ class ESLER(Recommender):
         n = count("explain", "n", n)
         ranking.require_axes("explain", seen.user_ids, self.item_ids)
         matrix = self._speaking(self.axis.view(seen))
-        return explain_linear(ranking, matrix, self.weights, self._learned, self.rankable, n)
+        return explain_linear(ranking, matrix, self.weights, self.learned, self.rankable, n)
 
     @property
     def _least_count(self) -> int:
@@ -444,14 +444,14 @@ class ESLER(Recommender):
         return np.asarray(self._speaking(histories) @ self.weights, dtype=np.float32)
 
     @property
-    def _learned(self) -> NDArray[np.int32]:
+    def learned(self) -> NDArray[np.int32]:
         """The positions on the axis of the items that say something in a history."""
         learned = self.item_counts[self.rankable] >= self.min_count
         return self.rankable[learned] if self.scores_cold_items else self.rankable
 
     def _speaking(self, histories: Interactions) -> csr_array[np.float32]:
         """Return the part of histories that says something: (rows, learned)."""
-        learned = self._learned
+        learned = self.learned
         if len(learned) == len(self.rankable):
             return histories.matrix
         return canonical_csr(histories.matrix[:, np.searchsorted(self.rankable, learned)])
@@ -483,8 +483,8 @@ class ESLER(Recommender):
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.weights, self._has_weights = arrays["weights"], arrays["has_weights"]
-        if len(self.weights) > len(self._learned):  # saved when weights had rows of zeros, too
-            rows = np.searchsorted(self.rankable, self._learned)
+        if len(self.weights) > len(self.learned):  # saved when weights had rows of zeros, too
+            rows = np.searchsorted(self.rankable, self.learned)
             self.weights, self._has_weights = self.weights[rows], self._has_weights[rows]
         scale = arrays.get("chosen_scale")
         self.chosen_scale = None if scale is None else float(scale[0])

@@ -307,8 +307,7 @@ def _worded(split: Split) -> str:
     hidden = f"; {len(split.new_items):,} items are hidden from training" * bool(
         len(split.new_items)
     )
-    new = f"; new items are {split.new_shares()}" * bool(split.new_columns().any())
-    return f"{learned}, {asked}{hidden}{new}"
+    return f"{learned}, {asked}{hidden}"
 
 
 def _users(measured: Mapping[str, comparison.Measured]) -> dict[str, int]:

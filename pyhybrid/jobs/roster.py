@@ -1,13 +1,13 @@
 """The models that `pyhybrid compare` knows by name, and how each is fitted there.
 
-What is chosen is chosen on validation users, or on items hidden from training, never on test.
+What is chosen is chosen on validation users, never on test.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from pyhybrid.data import Feedback, splits
+from pyhybrid.data import Feedback
 from pyhybrid.errors import describe
 from pyhybrid.evaluation import tune
 from pyhybrid.models import ESLER, Popularity, TextSimilarity, model_class
@@ -44,7 +44,6 @@ NAMES = (
 )
 _TUNED_ITEMS = 8000  # a solve of so many items takes seconds; of more, one fixed l2 must do
 _L2 = {"l2": [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]}
-_TEXT = {"text_scale": [0.25, 0.5, 0.75, 1.0, 1.5], "text_l2": [0.1, 0.5]}
 _CLASSES = {
     "multvae": "MultVAE",
     "multdae": "MultDAE",
@@ -165,31 +164,12 @@ def _asked(split: Split, seed: int) -> dict[str, Any]:
 def _esler(
     split: Split, catalog: Catalog | None, texts: dict[str, Any], quick: bool, progress: bool
 ) -> Recommender:
-    """Fit ESLER; its l2 is chosen on validation users, what texts do on new items there.
-
-    Where the test's new items were hidden on purpose, others are hidden once more from train at
-    the same share, so that nobody chooses by how the test's own fare; by time, the validation
-    part has new items of its own.
-    """
+    """Fit ESLER; its l2 is chosen on validation users, and by itself what texts do."""
     esler = ESLER()
     may_tune = not quick and split.train.n_items <= _TUNED_ITEMS
     if may_tune and split.validation is not None:
         esler = tune(esler, _L2, split, "ndcg@10", catalog=catalog, progress=progress).model
-    if texts:
-        esler = esler.with_params(**texts)
-        if may_tune and catalog is not None:
-            inner, known = split, catalog
-            if len(split.new_items) or split.validation is None:
-                inner = splits.pseudo_cold(split.train, seed=esler.seed, **_hidden(split))
-                known = catalog.select(inner.train.item_ids)
-            esler = tune(esler, _TEXT, inner, "ndcg@10", catalog=known, progress=progress).model
-    return esler.fit(split.train, catalog, progress=progress)
-
-
-def _hidden(split: Split) -> dict[str, Any]:
-    """Return the share of new items, for items that are hidden once more; the usual if none is."""
-    share = split.new_shares().items
-    return {"share": share} if 0 < share < 1 else {}
+    return esler.with_params(**texts).fit(split.train, catalog, progress=progress)
 
 
 def refitted(model: Recommender, split: Split, *, catalog: Catalog | None) -> Recommender:

@@ -7,7 +7,7 @@ users are held out with a fifth of their items as targets, and a share of the it
 training but for k interactions of each, for several k; new and known items are targets in the same
 share, and what a user took besides is not ranked. By time: the latest tenth of the events is held
 out, and new is what came in it. S is NDCG@10 of known targets with all items ranked, U of new ones,
-joint of both; area is that under the curve of S and U (`pyhybrid.evaluation.tradeoff`). Users
+joint of both; area is that under the curve of S and U (`pyhybrid.evaluation.curve`). Users
 without a history are left out: what they get is no question of these arms.
 
 Every arm is tuned the same way, on the training part alone: on items hidden once more from it at

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pyhybrid.evaluation.life import Life, Worth, life, worth
+from pyhybrid.evaluation.curve import Tradeoff, tradeoff
+from pyhybrid.evaluation.lives import Life, Worth, life, worth
 from pyhybrid.evaluation.rating import (
     CANDIDATES,
     METRICS,
@@ -12,7 +13,6 @@ from pyhybrid.evaluation.rating import (
     evaluate,
     evaluate_ranking,
 )
-from pyhybrid.evaluation.tradeoff import Tradeoff, tradeoff
 from pyhybrid.evaluation.tuning import Tuning, tune
 
 __all__ = [

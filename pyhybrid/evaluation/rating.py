@@ -11,7 +11,7 @@ import numpy as np
 from pyhybrid import kernels
 from pyhybrid.data.held_out import HeldOut
 from pyhybrid.errors import describe
-from pyhybrid.evaluation.tradeoff import tradeoff
+from pyhybrid.evaluation.curve import tradeoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.evaluation.tradeoff import Tradeoff
+    from pyhybrid.evaluation.curve import Tradeoff
     from pyhybrid.models.base import Recommender
     from pyhybrid.ranking import Ranking
 

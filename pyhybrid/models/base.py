@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from pyhybrid.data.catalog import Catalog
-    from pyhybrid.evaluation.tradeoff import By
+    from pyhybrid.evaluation.curve import By
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
 

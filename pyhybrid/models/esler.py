@@ -54,6 +54,7 @@ from pyhybrid.models.item_texts import (
     item_texts,
     text_vectors,
 )
+from pyhybrid.models.noise_edge import noise_edge
 from pyhybrid.models.text_columns import TextRegression, complete
 from pyhybrid.models.text_prior import add_prior
 from pyhybrid.models.text_scale import (
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from pyhybrid.data.catalog import Catalog
-    from pyhybrid.evaluation.tradeoff import By
+    from pyhybrid.evaluation.curve import By
     from pyhybrid.kernels.core import CSR, TopN
     from pyhybrid.progress import Progress
     from pyhybrid.text.encoders import TextEncoder
@@ -94,8 +95,9 @@ class ESLER(Recommender):
     to.
 
     Args:
-        l2: The regularisation, in interactions. Published optima lie between 50 and 1000; tune it
-            on a logarithmic grid. The optimum is flat: a factor of 2 costs little.
+        l2: The regularisation, in interactions. None: chosen by counts alone
+            (`pyhybrid.models.noise_edge`), which costs no time. Published optima lie between 20 and
+            1000; the optimum is flat, a factor of 2 costs little.
         dropout: p above: the share of a history that is left out while learning, in the mean.
             Published optima: a quarter to a third, with a smaller `l2`; it costs no time.
         min_count: Items with fewer training users are not learned; without `text` they are never
@@ -131,6 +133,7 @@ class ESLER(Recommender):
         weights: float32 (learned, rankable): B, from the items with `min_count` training users to
             those that `rankable` lists, which are the same items without `text`. Another item in
             a history says nothing. `learned` lists the rows.
+        chosen_l2: The `l2` that was given or chosen.
         chosen_scale: The `text_scale` that was given or chosen; None without `text`.
 
     >>> from scipy.sparse import csr_array
@@ -143,13 +146,15 @@ class ESLER(Recommender):
 
     let_up_by: ClassVar[By] = "factor"
     weights: NDArray[np.float32]
+    chosen_l2: float
+    _users: int
     chosen_scale: float | None = None
     _has_weights: NDArray[np.bool_]
 
     def __init__(
         self,
         *,
-        l2: float = 500.0,
+        l2: float | None = None,
         dropout: float = 0.0,
         min_count: int = 1,
         keep_gram: bool = False,
@@ -164,7 +169,7 @@ class ESLER(Recommender):
         text_landmarks: int = 4000,
         seed: int = 0,
     ) -> None:
-        self.l2 = positive("ESLER", "l2", l2)
+        self.l2 = None if l2 is None else positive("ESLER", "l2", l2)
         self.dropout = share("ESLER", "dropout", dropout)
         self.min_count = count("ESLER", "min_count", min_count)
         self.keep_gram = switch("ESLER", "keep_gram", keep_gram)
@@ -228,10 +233,13 @@ class ESLER(Recommender):
             else:
                 known = np.searchsorted(rankable, self.rankable)
                 gram[np.ix_(known, known)] += self._gram
-            weights = self._solve(gram, overwrite=False, threads=threads, progress=report)
+            users = self._users + shard.n_users
+            l2 = self._ridge(gram, users)
+            weights = self._solve(gram, l2, overwrite=False, threads=threads, progress=report)
         # From here on nothing fails: an interrupted call leaves the model as it was.
         self._axis = ItemAxis(self.item_ids, item_counts, rankable.astype(np.int32))
         self.weights, self._gram = weights, gram
+        self.chosen_l2, self._users = l2, users
         self._has_weights = np.asarray(weights.any(axis=1))
         self._user_ids = np.concatenate([self._user_ids, new_ids])
         return self
@@ -318,8 +326,11 @@ class ESLER(Recommender):
             self._gram = gram
             self._user_ids = interactions.user_ids[: None if self._users_are_named else 0]
         p = np.empty(len(learned), dtype=np.float32)
+        self._users = _users_of(interactions.matrix)
+        self.chosen_l2 = self._ridge(gram, self._users)
         weights = self._solve(
             gram,
+            self.chosen_l2,
             overwrite=not self.keep_gram,
             inverse_diagonal=p,
             threads=threads,
@@ -378,7 +389,8 @@ class ESLER(Recommender):
 
         def solve(matrix: CSR) -> NDArray[np.float32]:
             gram = kernels.gram(matrix, threads=threads)
-            return self._solve(gram, overwrite=True, threads=threads, progress=None)
+            l2 = self._ridge(gram, _users_of(matrix))
+            return self._solve(gram, l2, overwrite=True, threads=threads, progress=None)
 
         return chosen_scale(
             interactions,
@@ -390,9 +402,14 @@ class ESLER(Recommender):
             threads=threads,
         )
 
+    def _ridge(self, gram: NDArray[np.float32], users: int) -> float:
+        """Return the l2 that is given, or else that of the counts."""
+        return noise_edge(np.diagonal(gram), users) if self.l2 is None else self.l2
+
     def _solve(
         self,
         gram: NDArray[np.float32],
+        l2: float,
         *,
         overwrite: bool,
         threads: int,
@@ -406,7 +423,7 @@ class ESLER(Recommender):
             diagonal += np.float32(self.dropout / (1 - self.dropout)) * counts
             return kernels.esler_weights(
                 gram,
-                self.l2 + self.text_prior,
+                l2 + self.text_prior,
                 overwrite=overwrite,
                 inverse_diagonal=inverse_diagonal,
                 threads=threads,
@@ -475,6 +492,7 @@ class ESLER(Recommender):
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, Any] = {"weights": self.weights, "has_weights": self._has_weights}
+        arrays["chosen_l2"] = np.array([self.chosen_l2, self._users])
         if self.chosen_scale is not None:
             arrays["chosen_scale"] = np.array([self.chosen_scale])
         if self._gram is not None and self._user_ids is not None:
@@ -486,7 +504,15 @@ class ESLER(Recommender):
         if len(self.weights) > len(self.learned):  # saved when weights had rows of zeros, too
             rows = np.searchsorted(self.rankable, self.learned)
             self.weights, self._has_weights = self.weights[rows], self._has_weights[rows]
+        # Before there was a choice, l2 was always given.
+        l2, users = arrays.get("chosen_l2", np.array([self.l2 or 0.0, 1.0]))
+        self.chosen_l2, self._users = float(l2), int(users)
         scale = arrays.get("chosen_scale")
         self.chosen_scale = None if scale is None else float(scale[0])
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")
+
+
+def _users_of(matrix: CSR) -> int:
+    """Count the users who have an interaction."""
+    return int((np.diff(matrix.indptr) > 0).sum())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.evaluation.tradeoff import By
+    from pyhybrid.evaluation.curve import By
 
 __all__ = ["ESLERFactors"]
 
@@ -64,11 +64,11 @@ class ESLERFactors(VectorScores):
     history_vectors: NDArray[np.float32]
 
     def __init__(
-        self, *, rank: int = 256, l2: float = 500.0, dropout: float = 0.0, seed: int = 0
+        self, *, rank: int = 256, l2: float | None = None, dropout: float = 0.0, seed: int = 0
     ) -> None:
         self.rank = count("ESLERFactors", "rank", rank)
         self.seed = count("ESLERFactors", "seed", seed, least=0)
-        self.l2 = positive("ESLERFactors", "l2", l2)
+        self.l2 = None if l2 is None else positive("ESLERFactors", "l2", l2)
         self.dropout = share("ESLERFactors", "dropout", dropout)
 
     def _fit(

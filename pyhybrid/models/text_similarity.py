@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pyhybrid.data.catalog import Catalog
     from pyhybrid.data.interactions import Interactions
-    from pyhybrid.evaluation.tradeoff import By
+    from pyhybrid.evaluation.curve import By
     from pyhybrid.text.encoders import TextEncoder
 
 __all__ = ["TextSimilarity"]

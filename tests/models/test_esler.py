@@ -23,6 +23,7 @@ from pyhybrid import (
     memory,
 )
 from pyhybrid.data import synthetic
+from pyhybrid.models.noise_edge import noise_edge
 
 ML_1M = Path(__file__).parents[3] / "shared" / "data" / "ml-1m" / "pairs.csv.zst"
 
@@ -168,7 +169,7 @@ def test_l2_is_positive(l2: float) -> None:
         ESLER(l2=l2)
 
 
-@pytest.mark.parametrize("l2", [True, "500", None, [500.0], 1j, np.True_])
+@pytest.mark.parametrize("l2", [True, "500", [500.0], 1j, np.True_])
 def test_l2_is_a_number(l2: Any) -> None:
     message = f"ESLER: l2 is {l2!r}; expected a positive number"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
@@ -178,7 +179,42 @@ def test_l2_is_a_number(l2: Any) -> None:
 @pytest.mark.parametrize("l2", [500, np.float32(500), np.int64(500)])
 def test_numbers_of_all_kinds_become_a_float(l2: Any) -> None:
     assert type(ESLER(l2=l2).l2) is float
-    assert repr(ESLER(l2=l2, dropout=0.25)) == "ESLER(dropout=0.25)"
+    assert repr(ESLER(l2=l2, dropout=0.25)) == "ESLER(l2=500.0, dropout=0.25)"
+
+
+def test_without_an_l2_it_is_the_edge_of_the_noise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = csr_array((rng.random((90, 12)) < 0.3).astype(np.float32))
+    users, counts = int((np.diff(x.indptr) > 0).sum()), x.sum(axis=0)
+    wanted = counts.mean() * (1 + np.sqrt(12 / users)) ** 2
+    model = ESLER().fit(x)
+    assert model.chosen_l2 == pytest.approx(wanted)
+    np.testing.assert_array_equal(model.weights, ESLER(l2=model.chosen_l2).fit(x).weights)
+    model.save(tmp_path / "model")
+    assert ESLER.load(tmp_path / "model").chosen_l2 == model.chosen_l2
+    assert ESLER(l2=3.0).fit(x).chosen_l2 == 3.0
+
+
+def test_the_edge_of_the_noise_is_where_eigenvalues_of_chance_end() -> None:
+    rng = np.random.default_rng(1)
+    x = csr_array((rng.random((2000, 400)) < 0.05).astype(np.float32))
+    centred = x.toarray() - x.toarray().mean(axis=0)  # the mean is no chance
+    largest = np.linalg.eigvalsh(centred.T @ centred)[-1]
+    assert noise_edge(x.sum(axis=0), 2000) == pytest.approx(largest, rel=0.1)
+
+
+def test_users_added_later_count_for_the_l2_that_is_chosen(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    x = csr_array((rng.random((80, 10)) < 0.3).astype(np.float32))
+    data = Interactions.from_csr(x, user_ids=np.arange(80))
+    first, rest = data.select_users(np.arange(50)), data.select_users(np.arange(50, 80))
+    whole = ESLER(keep_gram=True).fit(data)
+    parts = ESLER(keep_gram=True).fit(first)
+    parts.save(tmp_path / "model")
+    for model in (parts, ESLER.load(tmp_path / "model")):
+        model.partial_fit(rest)
+        assert model.chosen_l2 == pytest.approx(whole.chosen_l2)
+        np.testing.assert_allclose(model.weights, whole.weights, atol=1e-6)
 
 
 def test_an_integer_beyond_all_floats_is_no_positive_number() -> None:

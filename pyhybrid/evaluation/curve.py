@@ -78,6 +78,8 @@ class Tradeoff:
     @property
     def area(self) -> float:
         """The area under U over S, between 0 and 1; NaN without targets of both kinds."""
+        if np.isnan(self.known[0] + self.new[0]):
+            return float("nan")
         return float(((self.new[1:] + self.new[:-1]) / 2 * -np.diff(self.known)).sum())
 
     def at(self, step: float) -> tuple[float, float, float, float]:
@@ -133,9 +135,9 @@ def tradeoff(
     times = np.ones(len(known)) if weights is None else np.asarray(weights, dtype=np.float64)
     discount = np.concatenate([1 / np.log2(np.arange(2, n + 2)), np.zeros(n + 1)])  # D, rank 0 on
     worth = _worth(targets, is_new, discount[:n], times)
-    listed = times / (n * times.sum())  # a place's share of all places, by user
+    listed = times / (n * (times.sum() or 1.0))  # a place's share of all places, by user
     base, placed = np.zeros(4), np.zeros((3, n + 1))
-    steps, changes = [], []
+    steps, changes = [np.empty(0)], [np.empty((4, 0))]
     for first in range(0, len(known), _ROWS):
         rows = np.arange(first, min(first + _ROWS, len(known)))
         lists = _Lists.of(known, new, targets, rows, n, by)
@@ -144,6 +146,8 @@ def tradeoff(
         own_steps, own_changes = lists.moves(discount, worth[:, rows], listed[rows])
         steps.append(own_steps)
         changes.append(own_changes)
+    nobody = ~(worth != 0).any(axis=1)  # no user counts, or none has such a target
+    base[:3][nobody] = placed[nobody] = np.nan
     points, values = _curve(np.concatenate(steps), np.hstack(changes), base, by)
     known_figures, new_figures, joint, shares = values
     return Tradeoff(n, by, points, known_figures, new_figures, joint, shares, placed)
@@ -178,11 +182,9 @@ class _Lists:
         items = [ranking.items[rows, :n] for ranking in (known, new)]
         items[1] = np.where(new.fallback[rows, None], np.int32(-1), items[1])
         a, b = (ranking.scores[rows, :n].astype(np.float64) for ranking in (known, new))
-        steps = _steps(a[:, :, None], b[:, None, :], by)
+        later = items[1][:, None, :] > items[0][:, :, None]  # of equals the lower index is first
+        steps = _steps(a[:, :, None], b[:, None, :], later, by)
         now = 1.0 if by == "factor" else 0.0
-        # Of equal scores the lower index comes first.
-        later = (steps == now) & (items[1][:, None, :] > items[0][:, :, None])
-        steps[later] = np.nextafter(now, np.inf)
         steps[np.broadcast_to((items[0] < 0)[:, :, None], steps.shape)] = -np.inf
         steps[np.broadcast_to((items[1] < 0)[:, None, :], steps.shape)] = np.inf
         hits = [_hits(of, targets, rows) for of in items]
@@ -237,13 +239,19 @@ class _Lists:
         return self.steps[rows, i, j], np.stack([*changes, listed[rows] * (i + j == n - 1)])
 
 
-def _steps(a: NDArray[np.float64], b: NDArray[np.float64], by: By) -> NDArray[np.float64]:
-    """Return from where on a score b is before a score a, as if of the lower index."""
+def _steps(
+    a: NDArray[np.float64], b: NDArray[np.float64], later: NDArray[np.bool_], by: By
+) -> NDArray[np.float64]:
+    """Return from where on a score b is before a score a, whose item may be the earlier of equals.
+
+    A factor moves no score of 0 or below: such a one is before another at every factor, or never.
+    """
+    is_equal = (a == b) & later
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if by == "offset":
-            return np.asarray(a - b)
-        of_positive = np.where(a > 0, a / b, 0.0)
-        return np.where(b > 0, of_positive, np.where(b >= a, 1.0, np.inf))
+            return np.where(is_equal, np.nextafter(0.0, 1.0), a - b)
+        of_positive = np.where(is_equal, np.nextafter(1.0, 2.0), np.maximum(a, 0.0) / b)
+        return np.where(b > 0, of_positive, np.where((b >= a) & ~is_equal, 0.0, np.inf))
 
 
 def _hits(
@@ -262,15 +270,14 @@ def _worth(
     discount: NDArray[np.float64],
     times: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return what a user's gain adds to S, U and joint: float64 (3, users), NaN without targets."""
+    """Return what a user's gain adds to S, U and joint: float64 (3, users)."""
     ideal = np.concatenate([[np.inf], np.cumsum(discount)])
     row, column = rows_of(targets.matrix.indptr), targets.matrix.indices
     found = np.empty((3, targets.n_users))
     for place, counted in enumerate((~is_new[column], is_new[column], np.ones(len(column), bool))):
         wanted = np.bincount(row[counted], minlength=targets.n_users)
-        users = times[wanted > 0].sum()
-        worth = times / ideal[np.minimum(wanted, len(discount))]
-        found[place] = worth / users if users else np.nan
+        users = times[wanted > 0].sum() or 1.0
+        found[place] = times / ideal[np.minimum(wanted, len(discount))] / users
     return found
 
 

@@ -62,6 +62,7 @@ from pyhybrid.models.text_scale import (
     chosen_scale,
     reliability,
     text_share,
+    usual_worth,
     young_scale,
 )
 from pyhybrid.progress import part_of, progress_bar
@@ -114,9 +115,8 @@ class ESLER(Recommender):
         text_l2: The ridge of the prediction from texts.
         text_gamma: How fast texts grow unlike with the squared distance of their vectors, which
             have length 1; 0: the prediction is linear in the vectors.
-        text_worth: m above: how many interactions what a text says is worth. Between 60 and 300 is
-            much alike on MovieLens-1M, where few items have less, and on Amazon Beauty, where most
-            have.
+        text_worth: m above: how many interactions what a text says is worth. None: 1.3 times what
+            an item has in the mean, and at least 100 (`text_scale.usual_worth`).
         text_scale: How far up new items come among the others, a factor on their scores; None:
             chosen from the training data, as what costs nothing there: by time where the
             interactions have times, so that it may be small. A larger one lets new items further
@@ -134,7 +134,8 @@ class ESLER(Recommender):
             those that `rankable` lists, which are the same items without `text`. Another item in
             a history says nothing. `learned` lists the rows.
         chosen_l2: The `l2` that was given or chosen.
-        chosen_scale: The `text_scale` that was given or chosen; None without `text`.
+        chosen_worth: The `text_worth` that was given or chosen; None without `text`.
+        chosen_scale: The `text_scale` likewise.
 
     >>> from scipy.sparse import csr_array
     >>> x = csr_array(np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]], dtype=np.float32))
@@ -148,6 +149,7 @@ class ESLER(Recommender):
     weights: NDArray[np.float32]
     chosen_l2: float
     _users: int
+    chosen_worth: float | None = None
     chosen_scale: float | None = None
     _has_weights: NDArray[np.bool_]
 
@@ -162,7 +164,7 @@ class ESLER(Recommender):
         augmentations: Sequence[str] = (),
         text_l2: float = 0.2,
         text_gamma: float = 0.5,
-        text_worth: float = 100.0,
+        text_worth: float | None = None,
         text_scale: float | None = None,
         text_direct: float = 0.2,
         text_prior: float = 0.0,
@@ -183,9 +185,9 @@ class ESLER(Recommender):
         self.augmentations = checked_augmentations("ESLER", augmentations)
         self.text_l2 = positive("ESLER", "text_l2", text_l2)
         self.text_gamma = not_negative("ESLER", "text_gamma", text_gamma)
-        self.text_worth = positive("ESLER", "text_worth", text_worth)
-        self.text_scale = (
-            None if text_scale is None else positive("ESLER", "text_scale", text_scale)
+        self.text_worth, self.text_scale = (
+            None if value is None else positive("ESLER", name, value)
+            for name, value in (("text_worth", text_worth), ("text_scale", text_scale))
         )
         self.text_direct = not_negative("ESLER", "text_direct", text_direct)
         self.text_prior = not_negative("ESLER", "text_prior", text_prior)
@@ -304,7 +306,7 @@ class ESLER(Recommender):
     ) -> None:
         self._gram = self._user_ids = None
         self.__dict__.pop("weights", None)  # an earlier fit's memory, before the new one's
-        items, self.chosen_scale = interactions.n_items, None
+        items, self.chosen_worth, self.chosen_scale = interactions.n_items, None, None
         learned = np.flatnonzero(interactions.item_counts() >= self.min_count)  # all without texts
         if not len(learned):
             rule = f"one item with {self.min_count} users or more"
@@ -312,7 +314,10 @@ class ESLER(Recommender):
         self._require_memory(items, others=items - len(learned))
         vectors = self._vectors(interactions, learned, catalog)
         if vectors is not None:
-            self.chosen_scale = self._scale(interactions, vectors, threads)
+            counts = interactions.item_counts()
+            worth = usual_worth(counts[learned]) if self.text_worth is None else self.text_worth
+            self.chosen_worth = worth
+            self.chosen_scale = self._scale(interactions, vectors, worth, threads)
         # One matrix for everything: the learned items' Gram matrix and weights begin in its front.
         whole = np.empty((len(learned), items), dtype=np.float32)
         front = whole.reshape(-1)[: len(learned) ** 2].reshape(len(learned), len(learned))
@@ -336,13 +341,13 @@ class ESLER(Recommender):
             threads=threads,
             progress=part_of(report, _GRAM_SHARE, _SOLVED_SHARE if self.text else 1.0),
         )
-        if vectors is not None and self.chosen_scale is not None:
+        if vectors is not None and self.chosen_worth is not None and self.chosen_scale is not None:
             if self.text_prior:
                 texts = self._regression(vectors[learned], np.ones(len(learned)))
                 add_prior(weights, p, texts.features, self.text_prior)
-            counts = interactions.item_counts()
-            texts = self._regression(vectors, self._reliability(counts))
-            part = text_share(counts, self.text_worth, texts)
+            counts, worth = interactions.item_counts(), self.chosen_worth
+            texts = self._regression(vectors, self._reliability(counts, worth))
+            part = text_share(counts, worth, texts)
             complete(
                 whole,
                 learned,
@@ -366,9 +371,9 @@ class ESLER(Recommender):
         texts = item_texts("ESLER", catalog, interactions.item_ids, self.augmentations)
         return text_vectors(self.text, texts, is_learned, seed=self.seed)
 
-    def _reliability(self, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _reliability(self, counts: NDArray[np.int64], worth: float) -> NDArray[np.float32]:
         is_learned = (counts >= self.min_count).astype(np.float32)
-        return reliability(counts, self.text_worth) * is_learned
+        return reliability(counts, worth) * is_learned
 
     def _regression(self, vectors: NDArray[np.float32], reliable: NDArray[Any]) -> TextRegression:
         return TextRegression(
@@ -381,7 +386,11 @@ class ESLER(Recommender):
         )
 
     def _scale(
-        self, interactions: Interactions, vectors: NDArray[np.float32], threads: int
+        self,
+        interactions: Interactions,
+        vectors: NDArray[np.float32],
+        worth: float,
+        threads: int,
     ) -> float:
         """Choose how far up new items go, where it is not given."""
         if self.text_scale is not None:
@@ -395,9 +404,9 @@ class ESLER(Recommender):
         return chosen_scale(
             interactions,
             solve,
-            lambda counts: self._regression(vectors, self._reliability(counts)),
+            lambda counts: self._regression(vectors, self._reliability(counts, worth)),
             direct=self.text_direct,
-            worth=self.text_worth,
+            worth=worth,
             seed=self.seed,
             threads=threads,
         )
@@ -493,8 +502,8 @@ class ESLER(Recommender):
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, Any] = {"weights": self.weights, "has_weights": self._has_weights}
         arrays["chosen_l2"] = np.array([self.chosen_l2, self._users])
-        if self.chosen_scale is not None:
-            arrays["chosen_scale"] = np.array([self.chosen_scale])
+        if self.chosen_worth is not None and self.chosen_scale is not None:
+            arrays["chosen_texts"] = np.array([self.chosen_worth, self.chosen_scale])
         if self._gram is not None and self._user_ids is not None:
             arrays |= {"gram": self._gram, "user_ids": self._user_ids}
         return arrays
@@ -507,8 +516,8 @@ class ESLER(Recommender):
         # Before there was a choice, l2 was always given.
         l2, users = arrays.get("chosen_l2", np.array([self.l2 or 0.0, 1.0]))
         self.chosen_l2, self._users = float(l2), int(users)
-        scale = arrays.get("chosen_scale")
-        self.chosen_scale = None if scale is None else float(scale[0])
+        if "chosen_texts" in arrays:
+            self.chosen_worth, self.chosen_scale = map(float, arrays["chosen_texts"])
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")
 

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from pyhybrid.kernels.core import CSR
     from pyhybrid.models.text_columns import TextRegression
 
-__all__ = ["added", "chosen_scale", "reliability", "text_share", "young_scale"]
+__all__ = ["added", "chosen_scale", "reliability", "text_share", "usual_worth", "young_scale"]
 
 SCALES = (0.2, 0.4, 0.6, 0.8, 1.0)
 _USUAL = 0.2  # where there is too little to choose by
+_MEANS, _LEAST_WORTH = 1.3, 100.0
 _ADDED = 0.7  # of what the texts say, to what is learned
 _RELIABLE = 0.1  # of the worth: interactions after which an item's column is half reliable
 _N = 10  # the lists that are looked at
@@ -40,6 +41,15 @@ _USERS, _FEWEST = 2000, 50  # held out at most, and to choose by at least
 _ONE_IN, _LEAST_ITEMS = 4, 2  # of how many users one is held out; the items that one needs
 _YOUNG, _EMPTY, _LATEST = 0.2, 0.5, 0.1  # shares of items, of young items, of events
 _KNOWN = 0.995  # of known targets' figure without texts, that is left at least
+
+
+def usual_worth(counts: NDArray[np.int64]) -> float:
+    """Return how many interactions a text is worth among items with so many: m.
+
+    An item is young beside what the others have: half is learned of it after 1.3 times the mean
+    number. Where most have few, texts are worth 100.
+    """
+    return max(_LEAST_WORTH, _MEANS * float(counts.mean()))
 
 
 def reliability(counts: NDArray[np.int64], worth: float) -> NDArray[np.float32]:

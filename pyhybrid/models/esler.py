@@ -59,10 +59,10 @@ from pyhybrid.models.text_columns import TextRegression, complete
 from pyhybrid.models.text_prior import add_prior
 from pyhybrid.models.text_scale import (
     added,
-    chosen_scale,
+    chosen_texts,
     reliability,
     text_share,
-    usual_worth,
+    usual_worths,
     young_scale,
 )
 from pyhybrid.progress import part_of, progress_bar
@@ -116,7 +116,7 @@ class ESLER(Recommender):
         text_gamma: How fast texts grow unlike with the squared distance of their vectors, which
             have length 1; 0: the prediction is linear in the vectors.
         text_worth: m above: how many interactions what a text says is worth. None: 1.3 times what
-            an item has in the mean, and at least 100 (`text_scale.usual_worth`).
+            an item has in the mean, or 100 where that is more or costs less.
         text_scale: How far up new items come among the others, a factor on their scores; None:
             chosen from the training data, as what costs nothing there: by time where the
             interactions have times, so that it may be small. A larger one lets new items further
@@ -315,9 +315,11 @@ class ESLER(Recommender):
         vectors = self._vectors(interactions, learned, catalog)
         if vectors is not None:
             counts = interactions.item_counts()
-            worth = usual_worth(counts[learned]) if self.text_worth is None else self.text_worth
-            self.chosen_worth = worth
-            self.chosen_scale = self._scale(interactions, vectors, worth, threads)
+            worths = (
+                usual_worths(counts[learned]) if self.text_worth is None else (self.text_worth,)
+            )
+            chosen = self._chosen(interactions, vectors, worths, threads)
+            self.chosen_worth, self.chosen_scale = chosen
         # One matrix for everything: the learned items' Gram matrix and weights begin in its front.
         whole = np.empty((len(learned), items), dtype=np.float32)
         front = whole.reshape(-1)[: len(learned) ** 2].reshape(len(learned), len(learned))
@@ -385,28 +387,28 @@ class ESLER(Recommender):
             seed=self.seed,
         )
 
-    def _scale(
+    def _chosen(
         self,
         interactions: Interactions,
         vectors: NDArray[np.float32],
-        worth: float,
+        worths: Sequence[float],
         threads: int,
-    ) -> float:
-        """Choose how far up new items go, where it is not given."""
+    ) -> tuple[float, float]:
+        """Choose what a text is worth, and how far up new items go, where it is not given."""
         if self.text_scale is not None:
-            return self.text_scale
+            return worths[-1], self.text_scale
 
         def solve(matrix: CSR) -> NDArray[np.float32]:
             gram = kernels.gram(matrix, threads=threads)
             l2 = self._ridge(gram, _users_of(matrix))
             return self._solve(gram, l2, overwrite=True, threads=threads, progress=None)
 
-        return chosen_scale(
+        return chosen_texts(
             interactions,
             solve,
-            lambda counts: self._regression(vectors, self._reliability(counts, worth)),
+            lambda counts, worth: self._regression(vectors, self._reliability(counts, worth)),
             direct=self.text_direct,
-            worth=worth,
+            worths=worths,
             seed=self.seed,
             threads=threads,
         )

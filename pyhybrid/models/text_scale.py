@@ -21,7 +21,7 @@ from pyhybrid.evaluation import evaluate_ranking
 from pyhybrid.ranking import Ranking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyhybrid.kernels.core import CSR
     from pyhybrid.models.text_columns import TextRegression
 
-__all__ = ["added", "chosen_scale", "reliability", "text_share", "usual_worth", "young_scale"]
+__all__ = ["added", "chosen_texts", "reliability", "text_share", "usual_worths", "young_scale"]
 
 SCALES = (0.2, 0.4, 0.6, 0.8, 1.0)
 _USUAL = 0.2  # where there is too little to choose by
@@ -41,15 +41,16 @@ _USERS, _FEWEST = 2000, 50  # held out at most, and to choose by at least
 _ONE_IN, _LEAST_ITEMS = 4, 2  # of how many users one is held out; the items that one needs
 _YOUNG, _EMPTY, _LATEST = 0.2, 0.5, 0.1  # shares of items, of young items, of events
 _KNOWN = 0.995  # of known targets' figure without texts, that is left at least
+_AS_GOOD = 0.997  # of the best joint figure
 
 
-def usual_worth(counts: NDArray[np.int64]) -> float:
-    """Return how many interactions a text is worth among items with so many: m.
+def usual_worths(counts: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return how many interactions a text may be worth among items with so many, ascending.
 
     An item is young beside what the others have: half is learned of it after 1.3 times the mean
-    number. Where most have few, texts are worth 100.
+    number; where most have few, after 100.
     """
-    return max(_LEAST_WORTH, _MEANS * float(counts.mean()))
+    return tuple(sorted({_LEAST_WORTH, max(_LEAST_WORTH, _MEANS * float(counts.mean()))}))
 
 
 def reliability(counts: NDArray[np.int64], worth: float) -> NDArray[np.float32]:
@@ -84,36 +85,44 @@ def added(share: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.float32(_ADDED) * share, dtype=np.float32)
 
 
-def chosen_scale(
+def chosen_texts(
     interactions: Interactions,
     solve: Callable[[CSR], NDArray[np.float32]],
-    regress: Callable[[NDArray[np.int64]], TextRegression],
+    regress: Callable[[NDArray[np.int64], float], TextRegression],
     *,
     direct: float,
-    worth: float,
+    worths: Sequence[float],
     seed: int,
     threads: int,
-) -> float:
-    """Choose how far up new items go, among `SCALES`.
+) -> tuple[float, float]:
+    """Choose what a text is worth, and how far up new items go, among `SCALES`.
 
-    Time: a solve of all items, a regression, and rankings of 2,000 users at most. Fewer than 50
-    users choose nothing: 0.2.
+    Of the worths the largest is taken whose joint figure is as good as the best, but for 0.3 %: so
+    that nothing is lost of an item as it grows up.
+
+    Time: a solve of all items, a regression for each worth, and rankings of 2,000 users at most.
+    Fewer than 50 users choose nothing: the largest worth, and a scale of 0.2.
 
     Args:
         interactions: Of training.
         solve: Learns weights, float32 (items, items), from a matrix of behaviour.
-        regress: Makes a regression on texts from the items' counts.
+        regress: Makes a regression on texts from the items' counts and a worth.
         direct: What an item of the history adds by itself.
-        worth: The interactions after which half of an item is learned.
+        worths: Interactions after which half of an item is learned, ascending.
         seed: Of what is drawn.
         threads: Of the kernels.
+
+    Returns:
+        The worth and the scale.
     """
     timed = interactions.events is not None and interactions.events.times is not None
     problem = _latest(interactions) if timed else _thinned(interactions, seed)
     if problem is None:
-        return _USUAL
-    trial = _Trial(*problem, solve, direct, worth, threads)
-    return trial.best_scale(regress(trial.counts))
+        return worths[-1], _USUAL
+    trial = _Trial(*problem, solve, direct, threads)
+    found = [(worth, *trial.best_scale(regress(trial.counts, worth), worth)) for worth in worths]
+    best = max(joint for _, _, joint in found)
+    return next((w, scale) for w, scale, joint in reversed(found) if joint >= _AS_GOOD * best)
 
 
 class _Trial:
@@ -130,32 +139,32 @@ class _Trial:
         young: NDArray[np.bool_],
         solve: Callable[[CSR], NDArray[np.float32]],
         direct: float,
-        worth: float,
         threads: int,
     ) -> None:
         self.counts, self._young, self._threads = train.item_counts(), young, threads
-        self._worth = worth
         self._targets, histories = users.targets, users.histories.matrix
         self._unranked = users.taken_but_targets().matrix
         self._learned = np.asarray(histories @ solve(train.matrix), dtype=np.float32)
         self._said = self._learned + np.float32(direct) * histories.toarray()
 
-    def best_scale(self, texts: TextRegression) -> float:
-        """Return the scale with the largest joint figure, of equals the larger one.
+    def best_scale(self, texts: TextRegression, worth: float) -> tuple[float, float]:
+        """Return the scale with the largest joint figure, of equals the larger one, and the figure.
 
         Those at which the figure of known targets falls are left out; where it falls at all, that
         of known targets decides.
         """
-        found = {scale: self._figures(self._scores(texts, scale)) for scale in SCALES}
+        found = {scale: self._figures(self._scores(texts, worth, scale)) for scale in SCALES}
         least = _KNOWN * self._figures(self._learned)[1]
         harmless = [scale for scale in SCALES if found[scale][1] >= least]
         if harmless:
-            return max(harmless, key=lambda scale: (found[scale][0], scale))
-        return max(SCALES, key=lambda scale: (found[scale][1], scale))
+            best = max(harmless, key=lambda scale: (found[scale][0], scale))
+        else:
+            best = max(SCALES, key=lambda scale: (found[scale][1], scale))
+        return best, found[best][0]
 
-    def _scores(self, texts: TextRegression, scale: float) -> NDArray[np.float32]:
+    def _scores(self, texts: TextRegression, worth: float, scale: float) -> NDArray[np.float32]:
         """Score as the completed weights do: float32 (rows, items)."""
-        share = text_share(self.counts, self._worth, texts)
+        share = text_share(self.counts, worth, texts)
         found = self._learned + added(share) * texts.of_scores(self._said)
         found *= young_scale(share, scale)
         return found

@@ -142,6 +142,20 @@ AGES = ("0", "1", "5", "20", "50", "100", "None")
 LIVES = ("ESLER", "text alone", "ESLER with texts")
 
 
+def l2() -> str:
+    """Tabulate what the l2 that is chosen keeps of the best one's NDCG@10."""
+    result = read("l2")
+    lines = ["| | items, median users | chosen | NDCG@10 | of the best | the old 500's |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for name, part in result["sets"].items():
+        chosen = part["rows"]["None"]
+        cells = [f"{part['items']:,}, {part['median']:g}", f"{chosen['l2']:.0f}"]
+        cells += [f"{chosen['ndcg@10']:.4f}", f"{part['kept']:.1%}", f"{part['kept by 500']:.1%}"]
+        lines.append(f"| {name}, {part['way']} | " + " | ".join(cells) + " |")
+    lines += ["", f"({provenance(result)}; `python bench/l2.py`)"]
+    return "\n".join(lines)
+
+
 MAIN_CASES = ("ml-1m", "ml-1m, descriptions", "ml-1m by time", "instruments by time")
 
 
@@ -345,6 +359,7 @@ TABLES = {
     "multvae_epoch": multvae_epoch,
     "cold_items": cold_items,
     "cold_items_more": cold_items_more,
+    "l2": l2,
     "life": life,
     "text_prior": text_prior,
     "llmrec": llmrec,

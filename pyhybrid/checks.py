@@ -28,6 +28,7 @@ __all__ = [
     "positive",
     "running",
     "share",
+    "share_of",
     "sparse_arrays",
     "switch",
 ]
@@ -82,6 +83,19 @@ def share(who: str, what: str, value: object) -> float:
     0.5
     """
     return _between(who, what, value, "a share of at least 0 and below 1", 1.0)
+
+
+def share_of(who: str, what: str, value: object) -> float:
+    """Return `value` as a float if it is a share of something: above 0, and all of it at most.
+
+    >>> share_of("Popularity", "newest", 1)
+    1.0
+    """
+    expected = "a share above 0 and up to 1"
+    found = _between(who, what, value, expected, math.nextafter(1.0, 2.0))
+    if not found:
+        raise ValueError(describe(who, what, value, expected))
+    return found
 
 
 def probability(who: str, what: str, value: object) -> float:

@@ -36,7 +36,7 @@ class Ranking:
         row_ids: (rows,), the rows' own ids; the row numbers where histories were anonymous.
         item_ids: (items,), the item axis.
         fallback: bool (rows,), True where the row had no history to go by and got the most
-            popular items.
+            popular items, lately where that is known.
 
     >>> ranking = Ranking(
     ...     items=np.array([[1, 0], [1, -1]], dtype=np.int32),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from pyhybrid.data import Feedback
+from pyhybrid.data.lately import NEWEST
 from pyhybrid.errors import describe
 from pyhybrid.evaluation import tune
 from pyhybrid.models import ESLER, Popularity, TextSimilarity, model_class
@@ -29,6 +30,7 @@ TEXT = ("text",)  # sees no behaviour
 READERS = ("text", "esler+text", "vqrec", "llmrec", "collm")
 NAMES = (
     "popularity",
+    "lately",
     "text",
     "esler",
     "esler+text",
@@ -126,8 +128,9 @@ def fitted(
         NotImplementedError: If the model isn't part of the comparison yet.
         ValueError: If the model can't be fitted on these data, such as one that needs texts.
     """
-    if name == "popularity":
-        return Popularity().fit(split.train, catalog)
+    if name in ("popularity", "lately"):
+        newest = NEWEST if name == "lately" else None
+        return Popularity(newest=newest).fit(split.train, catalog)
     if name == "text":
         model = TextSimilarity(text=text, augmentations=augmentations, seed=seed)
         return model.fit(split.train, catalog, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from pyhybrid.checks import count, integers
 from pyhybrid.data.ids import column_of, positions
 from pyhybrid.data.interactions import Interactions
+from pyhybrid.data.lately import grades
 from pyhybrid.errors import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from numpy.typing import ArrayLike, NDArray
@@ -32,11 +34,14 @@ class ItemAxis:
         item_ids: (items,), the training interactions' items, then the catalogue's others.
         item_counts: int64 (items,), the training users of each item.
         rankable: int32 (model items,), the positions of the model's own items, ascending.
+        lately: float32 (items,), `pyhybrid.data.lately.grades` of how popular each item is by now;
+            None where that is told by `item_counts`.
     """
 
     item_ids: NDArray[Any]
     item_counts: NDArray[np.int64]
     rankable: NDArray[np.int32]
+    lately: NDArray[np.float32] | None = None
 
     @classmethod
     def of_counts(cls, item_ids: NDArray[Any], item_counts: NDArray[np.int64], least: int) -> Self:
@@ -53,6 +58,35 @@ class ItemAxis:
             item_ids = np.concatenate([item_ids, others])
             item_counts = np.concatenate([item_counts, np.zeros(len(others), dtype=np.int64)])
         return cls.of_counts(item_ids, item_counts, least)
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], least: int) -> Self:
+        """Make the axis again from what `arrays` returned, now or before there was `lately`."""
+        axis = cls.of_counts(arrays["item_ids"], np.asarray(arrays["item_counts"]), least)
+        return replace(axis, lately=arrays.get("item_lately"))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a save needs to hold of the axis."""
+        own: dict[str, Any] = {"item_ids": self.item_ids, "item_counts": self.item_counts}
+        return own if self.lately is None else {**own, "item_lately": self.lately}
+
+    def with_lately(self, lately: NDArray[np.float64] | None) -> Self:
+        """Grade the items by how popular they are by now.
+
+        Args:
+            lately: float64 (training items,), 0 for an item that nobody takes any more; None where
+                the counts of all times are to tell.
+        """
+        if lately is None:
+            return replace(self, lately=None)
+        others = np.zeros(len(self.item_ids) - len(lately))  # the catalogue's
+        return replace(self, lately=grades(np.concatenate([lately, others]), self.item_counts))
+
+    @property
+    def popularity(self) -> NDArray[np.float32]:
+        """What the model's own items are ranked by where a history says nothing: (model items,)."""
+        popularity = self.item_counts if self.lately is None else self.lately
+        return popularity[self.rankable].astype(np.float32)
 
     @property
     def is_whole(self) -> bool:

@@ -12,6 +12,7 @@ from pyhybrid import kernels
 from pyhybrid.checks import count
 from pyhybrid.data.held_out import union
 from pyhybrid.data.interactions import Interactions
+from pyhybrid.data.lately import NEWEST, Dated
 from pyhybrid.errors import NotFittedError, describe
 from pyhybrid.memory import require_memory
 from pyhybrid.models.axis import ItemAxis, as_interactions
@@ -170,8 +171,10 @@ class Recommender(RowScores):
     ) -> Ranking:
         """Rank the best n items for each history.
 
-        A history that holds nothing to go by gets the most popular items of the training data,
-        and is marked in `Ranking.fallback`. Ties go to the lower item index.
+        A history that holds nothing to go by gets the most popular items of the training data, and
+        is marked in `Ranking.fallback`: those of its newest events, a share of
+        `pyhybrid.data.lately.NEWEST`, then the others; where it has no times, those of all events.
+        Ties go to the lower item index.
 
         Args:
             histories: What the users have taken; users need not be known from training. A bare
@@ -209,9 +212,8 @@ class Recommender(RowScores):
                 if among is not None and among.ndim == 2:
                     among = among[rows]
                 unseen = None if exclude is None else exclude[rows]
-                popularity = self.item_counts[self.rankable].astype(np.float32)
                 items[rows], scores[rows] = popular(
-                    len(rows), popularity, n, unseen, among, threads
+                    len(rows), self.axis.popularity, n, unseen, among, threads
                 )
             return items, scores
 
@@ -299,7 +301,7 @@ class Recommender(RowScores):
             NotFittedError: Before `fit`.
         """
         self._fitted("fingerprint")
-        learned = [self.item_ids, self.item_counts, *self._arrays().values()]
+        learned = [*self.axis.arrays().values(), *self._arrays().values()]
         return digest(type(self).__name__, self.params, *learned)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -313,7 +315,7 @@ class Recommender(RowScores):
             FileExistsError: If the folder holds something that is not a model.
         """
         self._fitted("save")
-        arrays = {"item_ids": self.item_ids, "item_counts": self.item_counts, **self._arrays()}
+        arrays = {**self.axis.arrays(), **self._arrays()}
         write_folder(folder, {"class": type(self).__name__, "params": self.params}, arrays)
 
     @classmethod
@@ -335,8 +337,7 @@ class Recommender(RowScores):
             raise ValueError(describe("load", f"the model in {folder}", config["class"], expected))
         cls.check_params("load", config["params"])
         model = cls(**{**config["params"], **changes})
-        item_counts = np.asarray(arrays["item_counts"])
-        model._axis = ItemAxis.of_counts(arrays["item_ids"], item_counts, model._least_count)
+        model._axis = ItemAxis.of_arrays(arrays, model._least_count)
         model._restore(arrays)
         return model
 
@@ -382,7 +383,8 @@ class Recommender(RowScores):
         if not len(axis.rankable):
             rule = f"one item with {self._least_count} users or more"
             raise ValueError(describe(who, "number of items to learn from", 0, rule))
-        self._axis = axis
+        lately = self._lately(Dated.of(interactions), interactions.n_items)
+        self._axis = axis.with_lately(lately)
         try:
             with progress_bar(f"fitting {who}", progress) as report:
                 fit(axis.view(interactions), catalog, threads, report)
@@ -394,6 +396,10 @@ class Recommender(RowScores):
     def _new_axis(self, interactions: Interactions, catalog: Catalog | None) -> ItemAxis:
         """Make the item axis that a fit goes by."""
         return ItemAxis.of_training(interactions, catalog, self._least_count)
+
+    def _lately(self, dated: Dated | None, n_items: int) -> NDArray[np.float64] | None:
+        """Weigh items, (items,), for histories that say nothing; None: by all their users."""
+        return None if dated is None else dated.newest(NEWEST, n_items)
 
     def _has_signal(self, histories: Interactions) -> NDArray[np.bool_]:
         """Tell which histories hold something that the model can go by: bool (rows,)."""

@@ -34,6 +34,7 @@ v = n^2 / (n^2 + (m / 10)^2). With text_prior, texts have a say while weights ar
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -42,6 +43,7 @@ from pyhybrid import kernels
 from pyhybrid.checks import count, not_negative, positive, share, switch
 from pyhybrid.data.ids import positions
 from pyhybrid.data.interactions import Interactions
+from pyhybrid.data.lately import Dated
 from pyhybrid.data.matrices import canonical_csr, csr
 from pyhybrid.errors import describe
 from pyhybrid.memory import require_memory
@@ -104,7 +106,8 @@ class ESLER(Recommender):
         min_count: Items with fewer training users are not learned; without `text` they are never
             recommended.
         keep_gram: Keep the Gram matrix beside the weights, and save it, so that `partial_fit` can
-            add users later. Needs ``min_count=1``, and no `text`.
+            add users later; and the events' times, if any, 12 bytes each. Needs ``min_count=1``,
+            and no `text`.
         text: What encodes the texts of the catalogue that `fit` is then given: a model of
             sentence-transformers, by name or folder (extra ``text``); "tfidf", which is fitted on
             the learned items' texts; any `pyhybrid.text.TextEncoder`; or a list of several, whose
@@ -197,6 +200,7 @@ class ESLER(Recommender):
         self.seed = count("ESLER", "seed", seed, least=0)
         self._gram: NDArray[np.float32] | None = None
         self._user_ids: NDArray[Any] | None = None
+        self._dated: Dated | None = None
 
     def partial_fit(
         self,
@@ -209,7 +213,8 @@ class ESLER(Recommender):
 
         Equal to a `fit` on all users at once, for 0/1 data bit for bit in the Gram matrix. The
         item axis stays; items on it that had no training user so far may get some. The rows of a
-        bare CSR count as new users.
+        bare CSR count as new users. Once some users' events have no times, or times of another
+        dtype, what is popular lately is no longer known: the fallback goes by all events.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -225,7 +230,10 @@ class ESLER(Recommender):
         new_ids = shard.user_ids if named else self._user_ids[:0]
         self._refuse_known_users(new_ids, self._user_ids)
         item_counts = self.item_counts + shard.item_counts()
-        rankable = np.flatnonzero(item_counts >= self.min_count)
+        dated = self._dated and self._dated.joined(shard)
+        axis = ItemAxis.of_counts(self.item_ids, item_counts, self.min_count)
+        axis = axis.with_lately(self._lately(dated, len(self.item_ids)))
+        rankable = axis.rankable
         self._require_memory(len(rankable))
         with progress_bar("fitting ESLER", progress) as report:
             shard_view = shard.with_items(self.item_ids[rankable], unknown="drop")
@@ -239,7 +247,7 @@ class ESLER(Recommender):
             l2 = self._ridge(gram, users)
             weights = self._solve(gram, l2, overwrite=False, threads=threads, progress=report)
         # From here on nothing fails: an interrupted call leaves the model as it was.
-        self._axis = ItemAxis(self.item_ids, item_counts, rankable.astype(np.int32))
+        self._axis, self._dated = axis, dated
         self.weights, self._gram = weights, gram
         self.chosen_l2, self._users = l2, users
         self._has_weights = np.asarray(weights.any(axis=1))
@@ -304,7 +312,7 @@ class ESLER(Recommender):
         threads: int,
         report: Callable[[float], object] | None,
     ) -> None:
-        self._gram = self._user_ids = None
+        self._gram = self._user_ids = self._dated = None
         self.__dict__.pop("weights", None)  # an earlier fit's memory, before the new one's
         items, self.chosen_worth, self.chosen_scale = interactions.n_items, None, None
         learned = np.flatnonzero(interactions.item_counts() >= self.min_count)  # all without texts
@@ -332,6 +340,8 @@ class ESLER(Recommender):
         if self.keep_gram:
             self._gram = gram
             self._user_ids = interactions.user_ids[: None if self._users_are_named else 0]
+            dated = Dated.of(interactions)  # on the rankable items
+            self._dated = dated and replace(dated, items=self.rankable[dated.items])
         p = np.empty(len(learned), dtype=np.float32)
         self._users = _users_of(interactions.matrix)
         self.chosen_l2 = self._ridge(gram, self._users)
@@ -508,6 +518,8 @@ class ESLER(Recommender):
             arrays["chosen_texts"] = np.array([self.chosen_worth, self.chosen_scale])
         if self._gram is not None and self._user_ids is not None:
             arrays |= {"gram": self._gram, "user_ids": self._user_ids}
+            if self._dated is not None:
+                arrays |= {"event_items": self._dated.items, "event_times": self._dated.times}
         return arrays
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -522,6 +534,8 @@ class ESLER(Recommender):
             self.chosen_worth, self.chosen_scale = map(float, arrays["chosen_texts"])
         self._gram = arrays.get("gram")
         self._user_ids = arrays.get("user_ids")
+        times = arrays.get("event_times")
+        self._dated = None if times is None else Dated(arrays["event_items"], times)
 
 
 def _users_of(matrix: CSR) -> int:

@@ -6,8 +6,6 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pyhybrid.errors import describe
 from pyhybrid.models import model_class
 from pyhybrid.models.axis import ItemAxis
@@ -95,7 +93,7 @@ def fitted_part(
 
 def part_arrays(prefix: str, part: Recommender) -> dict[str, NDArray[Any]]:
     """Return what was learned of a fitted part, named after its place, for `save`."""
-    own = {"item_ids": part.item_ids, "item_counts": part.item_counts, **part._arrays()}
+    own = {**part.axis.arrays(), **part._arrays()}
     return {f"{prefix}.{name}": array for name, array in own.items()}
 
 
@@ -111,8 +109,7 @@ def load_part(
     if isinstance(part, TorchRecommender) and not has_device(part.device):  # another machine's
         part.device = None
     of_part = arrays_of_part(prefix, arrays)
-    counts = np.asarray(of_part["item_counts"])
-    part._axis = ItemAxis.of_counts(of_part["item_ids"], counts, part._least_count)
+    part._axis = ItemAxis.of_arrays(of_part, part._least_count)
     part._restore(of_part)
     loaded: Recommender = part
     return loaded

@@ -259,7 +259,7 @@ class TorchRecommender(Recommender):
     ) -> dict[str, Any]:
         """Say what makes a run the same run."""
         params = {k: v for k, v in self.params.items() if k not in self._no_part_of_a_run}
-        held_out = None
+        held_out, fallback = None, None
         if isinstance(validation, Feedback):
             held_out = digest(*_contents(validation.likes), *_labelled(validation))
         elif validation is not None:
@@ -267,6 +267,8 @@ class TorchRecommender(Recommender):
             if validation.unranked is not None:
                 parts += _contents(validation.unranked)
             held_out = digest(*parts, np.array([validation.exclude_seen]))
+            # What users without a history get moves the figures of all epochs.
+            fallback = None if self.axis.lately is None else digest(self.axis.lately)
         known = [] if catalog is None else [catalog.item_ids, *catalog.fields]
         known += [] if catalog is None else catalog.fields.values()
         rows = self._feedback
@@ -278,6 +280,7 @@ class TorchRecommender(Recommender):
             "the interactions' fingerprint": digest(*_contents(interactions), self.item_ids),
             "the catalogue's fingerprint": digest(*known),
             "the validation part's fingerprint": held_out,
+            "the fingerprint of what is popular lately": fallback,
             "metric": None if validation is None else metric,
         }
 

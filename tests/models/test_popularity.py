@@ -54,8 +54,8 @@ def test_items_that_nobody_took_are_not_popular() -> None:
     assert model.recommend(matrix([[0] * 4]), 4).items.tolist() == [[0, 2, -1, -1]]
 
 
-def test_there_are_no_parameters() -> None:
-    assert Popularity().params == {}
+def test_there_are_no_other_parameters() -> None:
+    assert Popularity().params == {"newest": None, "half_life": None}
     assert repr(Popularity()) == "Popularity()"
     with pytest.raises(TypeError):
         Popularity(l2=1.0)

@@ -44,9 +44,9 @@ struct RankingOut {
 };
 
 /// scores = histories x weights, for sparse histories (rows, history items) with values and dense
-/// row-major weights (history items, n_items). Work: stored entries x items multiply-adds. Scratch: up to 128 MB,
-/// or what 64 rows take, for the candidates and 256 scores of the rows that are ranked together;
-/// their entries; and 256 columns of the weights.
+/// row-major weights (history items, n_items). Work: stored entries x items multiply-adds. Scratch:
+/// up to 128 MB, or what 64 rows take, for the candidates and 256 scores of the rows that are
+/// ranked together; their entries; and 256 columns of the weights.
 void top_n(const Csr& histories, std::span<const float> weights, std::int64_t n_items,
            const Restriction& restriction, const RankingOut& out, int threads = 0,
            Monitor* monitor = nullptr);

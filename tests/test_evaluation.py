@@ -67,11 +67,13 @@ def naive_rows(
     """Rank and rate all users by plain Python, without the users that have no target."""
     part = held_out.with_items(model.item_ids)
     scores = model.score(part.histories)
+    popularity = np.zeros(len(model.item_ids))
+    popularity[model.rankable] = model.axis.popularity
     everything = np.ones(len(model.item_ids), dtype=np.bool_)
     rows = []
     for row in range(part.histories.n_users):
         history = set(part.histories.matrix[[row]].indices.tolist())
-        by = scores[row] if history else model.item_counts  # the fallback
+        by = scores[row] if history else popularity  # the fallback
         may = set(model.rankable.tolist()) - (history if held_out.exclude_seen else set())
         if part.unranked is not None:
             may -= set(part.unranked.matrix[[row]].indices.tolist())

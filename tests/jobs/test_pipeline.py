@@ -198,7 +198,10 @@ def test_unknown_models_and_parameters_are_refused(folder: Path, tmp_path: Path)
     message = r"^fit: ESLER's parameter is 'l3'; expected one of l2, dropout, min_count, .*seed$"
     with pytest.raises(ValueError, match=message):
         jobs.fit(train, tmp_path / "model", params={"l3": 1})
-    with pytest.raises(ValueError, match=r"^fit: Popularity's parameter is 'l2'; expected none$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^fit: Popularity's parameter is 'l2'; expected one of newest, half_life$",
+    ):
         jobs.fit(train, tmp_path / "model", "popularity", params={"l2": 1})
     with pytest.raises(ValueError, match="l2 is -1"):
         jobs.fit(train, tmp_path / "model", params={"l2": -1})

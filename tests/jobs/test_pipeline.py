@@ -532,7 +532,7 @@ def test_lists_of_one_kind_are_rated_as_such_or_not_at_all(folder: Path, tmp_pat
     assert [figure.candidates for figure in found.report.figures] == ["warm"]
     with pytest.raises(ValueError, match=r"^evaluate: which items are new is unknown; expected to"):
         jobs.evaluate(tmp_path / "known", targets, metrics=["hit@10"])
-    with pytest.raises(ValueError, match=r"items that are not known in lists of known items alo"):
+    with pytest.raises(ValueError, match=r"items that are not known in lists of known items alone"):
         jobs.evaluate(tmp_path / "known", targets, train, metrics=["hit@10"], new_below=10_000)
     with pytest.raises(ValueError, match=r"job|other|made"):
         jobs.recommend(*given, tmp_path / "known", 10, only="new", new_below=30)

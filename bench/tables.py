@@ -217,8 +217,10 @@ def _worth_of(found: Life, behaviour: Life) -> str:
     told = worth(found, behaviour)
     if told is None:
         return ""
+    if told.at_least:
+        return f"at least {told.interactions:.0f}"
     ends = "" if np.isnan(told.low) else f" ({told.low:.0f} to {told.high:.0f})"
-    return f"{'at least ' * told.at_least}{told.interactions:.0f}{ends}"
+    return f"{told.interactions:.0f}{ends}"
 
 
 def _counted(splits: int) -> str:

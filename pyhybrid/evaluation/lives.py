@@ -76,7 +76,8 @@ class Worth:
 
     def __str__(self) -> str:
         more = "at least " * self.at_least
-        ends = "" if math.isnan(self.low) else f" ({self.low:.0f} to {self.high:.0f})"
+        no_ends = math.isnan(self.low) or self.at_least
+        ends = "" if no_ends else f" ({self.low:.0f} to {self.high:.0f})"
         return f"a text is worth {more}{self.interactions:.0f} interactions{ends}"
 
 

@@ -269,7 +269,7 @@ def _life_figures(found: Life, of_text: Worth | None) -> dict[str, Any]:
     sides = ("area", "known", "new", "joint", "share")
     figures = {side: getattr(found, side).mean(axis=0).tolist() for side in sides}
     ends = None if of_text is None else asdict(of_text)
-    if ends is not None and math.isnan(ends["low"]):
+    if ends is not None and (ends["at_least"] or math.isnan(ends["low"])):
         ends |= {"low": None, "high": None}
     return {"interactions": list(found.interactions), **figures, "worth": ends}
 
